@@ -1,0 +1,4 @@
+"""A factory for verified reasoning traces.
+
+    problems -> rollouts -> verdicts -> traces -> shards -> hub
+"""

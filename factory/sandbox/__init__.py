@@ -1,0 +1,1 @@
+"""Where heavy and untrusted checks execute."""

@@ -1,0 +1,224 @@
+"""The nouns, in the order in which they appear.
+
+    problems -> rollouts -> verdicts -> traces -> shards -> hub
+
+Every noun is a frozen dataclass with slots and keyword-only fields. They cross process and
+machine boundaries, so they hold plain values only: strings, numbers, tuples and JSON values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+
+FinishReason = Literal["stop", "length", "abort", "error"]
+
+
+class Message(TypedDict):
+    """One turn of a conversation, in the form every engine and every trainer takes."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A question whose answer can be checked.
+
+    Example:
+        Problem(id="3f2a...", prompt="What is 2 + 2?", answer="4", verifier="math")
+    """
+
+    id: str
+    """16 hexadecimal digits derived from the conversation (`problem_id`): stable across runs."""
+    prompt: str
+    """The question: the last user turn, before any prompt template."""
+    messages: tuple[Message, ...] = ()
+    """The whole conversation where the source gave one; empty where `prompt` is all there is."""
+    answer: str | None = None
+    """The reference answer. Read by the problem's verifier alone; an engine never sees it."""
+    verifier: str = ""
+    """Name of the verifier that judges this problem; empty for the recipe's only one."""
+    spec: dict[str, Any] = field(default_factory=dict)
+    """What the verifier needs beside the answer (choices, tests, scorer entry): JSON values."""
+    source: str = ""
+    """Where the row came from: a path, a Hub id, a generator's name."""
+    source_id: str = ""
+    """The row's id in its source, or its row number."""
+    domain: str = ""
+    """math, code, science, logic, ...: used for statistics alone."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """Whatever else the row carried: published as it came, read by no code."""
+
+
+def problem_id(prompt: str, messages: tuple[Message, ...] = ()) -> str:
+    """The content-derived id: what the model is asked, and nothing else, decides it."""
+    turns = [[m["role"], m["content"]] for m in messages] or [["user", prompt]]
+    canonical = json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How completions are drawn, in vLLM's names."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 considers every token."""
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    max_tokens: int = 4096
+    """Upper bound on the tokens of one completion, reasoning included."""
+    stop: tuple[str, ...] = ()
+    """Strings that end a completion, beside the model's own end token."""
+    seed: int | None = 0
+    """Seed of the run; every rollout draws its own from it. None: the engine's own randomness."""
+
+
+class RolloutKey(NamedTuple):
+    """Names one rollout within a run."""
+
+    problem_id: str
+    index: int
+    """0-based, dense per problem."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a model wrote."""
+
+    text: str
+    """Everything written, `<think>` part included where the model writes it inline."""
+    reasoning: str | None = None
+    """The reasoning, where the engine returns it apart from the text; `text` is then without."""
+    finish_reason: FinishReason = "stop"
+    prompt_tokens: int = 0
+    num_tokens: int = 0
+    """Tokens generated, reasoning included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One completion sampled for one problem."""
+
+    problem_id: str
+    index: int
+    """0-based, dense per problem; with `problem_id` it names the rollout."""
+    model: str
+    """Name of the model that wrote it, as the recipe spells it."""
+    completion: Completion
+    seed: int | None = None
+    """The seed of this one request."""
+    replica: str = ""
+    """The engine replica that finished it."""
+    seconds: float = 0.0
+    """Wall-clock time from request to last token, queueing included."""
+    restarts: int = 0
+    """How often it was interrupted and continued from its logged tokens."""
+
+    @property
+    def key(self) -> RolloutKey:
+        return RolloutKey(self.problem_id, self.index)
+
+
+class Outcome(StrEnum):
+    """How a judgement ended. Only CORRECT is ever kept."""
+
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    UNPARSABLE = "unparsable"
+    """The candidate gave no answer that can be read: its own failure, so reward 0."""
+    UNSURE = "unsure"
+    """Independent checks disagree."""
+    TIMEOUT = "timeout"
+    """The checker ran out of time."""
+    ERROR = "error"
+    """The checker crashed or ran out of memory."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether the checker could tell."""
+        return self in (Outcome.CORRECT, Outcome.INCORRECT, Outcome.UNPARSABLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a verifier returns.
+
+    Example:
+        Judgement(outcome=Outcome.CORRECT, extracted="4", detail="equal as integers")
+    """
+
+    outcome: Outcome
+    extracted: str | None = None
+    """The candidate's answer as the verifier read it."""
+    detail: str = ""
+    """Why, in one line."""
+    reward: float | None = None
+    """Partial credit in [0, 1]; None takes the outcome's own: 1, 0, or none at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A judgement on the record."""
+
+    problem_id: str
+    index: int
+    outcome: Outcome
+    reward: float | None
+    """In [0, 1]; None exactly where the outcome is not `judged`."""
+    extracted: str | None
+    detail: str
+    verifier: str
+    verifier_version: str
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> RolloutKey:
+        return RolloutKey(self.problem_id, self.index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A judged rollout with its problem: one published row."""
+
+    problem: Problem
+    rollout: Rollout
+    verdict: Verdict
+    num_generations: int
+    """Rollouts of this problem that came to an end (aborted ones are not counted)."""
+    pass_rate: float | None
+    """Correct / judged over the rollouts of this problem; None if none could be judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One Parquet file of the dataset."""
+
+    path: str
+    """Relative to the dataset folder, `/` between parts."""
+    num_rows: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """Something set aside, with the reason: a bad row, a duplicate, a broken reference."""
+
+    source: str
+    """The file, Hub id or generator."""
+    row: str
+    """Row number (1-based) or id within the source."""
+    rule: str
+    """Short machine-readable reason: `malformed`, `no_answer`, `duplicate`, `unverifiable`, ..."""
+    reason: str
+    """One line for a person: the rule, the value, the choices."""
+    problem_id: str | None = None
