@@ -86,7 +86,7 @@ class RolloutKey(NamedTuple):
     """Names one rollout within a run."""
 
     problem_id: str
-    index: int
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody calls
     """0-based, dense per problem."""
 
 

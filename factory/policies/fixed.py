@@ -1,0 +1,24 @@
+"""The same number of rollouts for every problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factory.policies import Decision, Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """n rollouts per problem, whatever comes out."""
+
+    n: int = 4
+    """Rollouts per problem."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n must be at least 1, got {self.n}")
+
+    def decide(self, tally: Tally) -> Decision:
+        if tally.started < self.n:
+            return Decision(start=self.n - tally.started)
+        return Decision(close="" if tally.outstanding else "complete")

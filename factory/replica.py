@@ -1,0 +1,211 @@
+"""One engine at work: requests in, batches of events out.
+
+A replica holds an engine and one task per request. Whatever happens is collected and handed over
+by `poll` in batches, so that the number of messages grows with time and not with tokens. Tokens
+of a rollout in progress are reported every `log_every`, to be logged and continued from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from factory.engines import Chunk, Engine, EngineDead, EngineInfo, Request, RequestRefused
+from factory.types import Completion, FinishReason, Rollout, RolloutKey
+
+# Events gather this long before they are handed over: 40 messages a second at most.
+_GATHER_S = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """Tokens written since the last report of this rollout."""
+
+    key: RolloutKey
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A rollout came to an end: by itself, at its limit, or aborted."""
+
+    rollout: Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """A request failed."""
+
+    key: RolloutKey
+    reason: str
+    fatal: bool
+    """The request itself is at fault."""
+
+
+ReplicaEvent = Progressed | Ended | Broke
+
+
+@dataclass(slots=True)
+class _Writing:
+    """A completion in the making."""
+
+    request: Request
+    started: float
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    unlogged: list[int] = field(default_factory=list)
+    num_tokens: int = 0
+    prompt_tokens: int = 0
+    whole_text: str | None = None
+
+    def add(self, chunk: Chunk) -> None:
+        self.text.append(chunk.text)
+        self.unlogged += chunk.token_ids
+        self.num_tokens += chunk.num_tokens
+        if chunk.reasoning:
+            self.reasoning.append(chunk.reasoning)
+        self.prompt_tokens = chunk.prompt_tokens or self.prompt_tokens
+        self.whole_text = chunk.whole_text
+
+
+class Replica:
+    """Runs requests on one engine.
+
+    Args:
+        engine: not yet started.
+        name: unique within the run.
+        log_every: tokens of a rollout between two reports of it.
+    """
+
+    def __init__(self, engine: Engine, name: str, log_every: int) -> None:
+        self._engine = engine
+        self._name = name
+        self._log_every = log_every
+        self._info: EngineInfo | None = None
+        self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
+        self._writing: dict[RolloutKey, _Writing] = {}
+        self._events: list[ReplicaEvent] = []
+        self._news = asyncio.Event()
+        self._dead: BaseException | None = None
+        self._aborts: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    async def start(self) -> EngineInfo:
+        self._info = await self._engine.start()
+        return self._info
+
+    def submit(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._writing[request.key] = _Writing(request=request, started=time.monotonic())
+            self._tasks[request.key] = asyncio.create_task(self._run(request.key))
+
+    def abort(self, keys: Iterable[RolloutKey]) -> None:
+        """Cut rollouts short; each still ends with an event of its own."""
+        for key in keys:
+            if key in self._tasks:
+                self._aborts.add(task := asyncio.create_task(self._abort(key)))
+                task.add_done_callback(self._aborts.discard)
+
+    async def _abort(self, key: RolloutKey) -> None:
+        handled = await self._engine.abort(self._writing[key].request)
+        if not handled and (task := self._tasks.get(key)):
+            task.cancel()
+
+    async def poll(self, timeout: float = 30.0) -> list[ReplicaEvent]:
+        """What happened since the last call; empty after `timeout` seconds without news.
+
+        Raises:
+            EngineDead: the engine is gone, and with it every rollout in progress.
+        """
+        try:
+            await asyncio.wait_for(self._news.wait(), timeout)
+            await asyncio.sleep(_GATHER_S)
+        except TimeoutError:
+            return []
+        if self._dead is not None and not self._events:
+            raise EngineDead(str(self._dead)) from self._dead
+        self._news.clear()
+        if self._dead is not None:
+            self._news.set()
+        events, self._events = self._events, []
+        return events
+
+    async def drain(self) -> list[ReplicaEvent]:
+        """Cut everything short and return what is not yet logged of it, to be continued later."""
+        self._draining = True
+        tasks = list(self._tasks.values())
+        self.abort(list(self._tasks))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        events, self._events = self._events, []
+        return events
+
+    async def stop(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._engine.stop()
+
+    def _emit(self, event: ReplicaEvent) -> None:
+        self._events.append(event)
+        self._news.set()
+
+    async def _run(self, key: RolloutKey) -> None:
+        writing = self._writing[key]
+        try:
+            self._end(writing, await self._write(writing))
+        except asyncio.CancelledError:
+            self._end(writing, "abort")
+        except RequestRefused as error:
+            self._emit(Broke(key, str(error), True))
+        except EngineDead as error:
+            self._dead = error
+            self._news.set()
+        except Exception as error:
+            self._emit(Broke(key, f"{type(error).__name__}: {error}", False))
+        finally:
+            del self._tasks[key], self._writing[key]
+
+    def _end(self, writing: _Writing, finish: FinishReason) -> None:
+        if finish == "abort" and self._draining:
+            if writing.unlogged:
+                self._emit(Progressed(writing.request.key, tuple(writing.unlogged)))
+        else:
+            self._emit(Ended(self._rollout(writing, finish)))
+
+    async def _write(self, writing: _Writing) -> FinishReason:
+        stream = self._engine.generate(writing.request)
+        try:
+            async for chunk in stream:
+                writing.add(chunk)
+                if chunk.finish_reason is not None:
+                    return chunk.finish_reason
+                if len(writing.unlogged) >= self._log_every:
+                    self._emit(Progressed(writing.request.key, tuple(writing.unlogged)))
+                    writing.unlogged.clear()
+        finally:
+            await stream.aclose()  # type: ignore[attr-defined]
+        raise RuntimeError("the engine's stream ended without a finish reason")
+
+    def _rollout(self, writing: _Writing, finish: FinishReason) -> Rollout:
+        assert self._info is not None
+        request = writing.request
+        text = writing.whole_text if writing.whole_text is not None else "".join(writing.text)
+        completion = Completion(
+            text=text,
+            reasoning="".join(writing.reasoning) or None,
+            finish_reason=finish,
+            prompt_tokens=writing.prompt_tokens,
+            num_tokens=len(request.prefix) + writing.num_tokens,
+        )
+        return Rollout(
+            problem_id=request.key.problem_id,
+            index=request.key.index,
+            model=self._info.model,
+            completion=completion,
+            seed=request.seed,
+            replica=self._name,
+            seconds=round(time.monotonic() - writing.started, 3),
+            restarts=request.restarts,
+        )
