@@ -18,6 +18,10 @@ can run at once (`slots` is set so by the engine); the foreman asks for problems
 as the queue is shorter than the slots; admission stops at `max_open` problems, so that slow
 verification holds back the source and never fills memory.
 
+Who is to blame for a lost replica: a rollout that was in flight at a loss is a suspect. Suspects
+run one at a time on a replica; when a replica is lost with a suspect on it, the suspect is blamed
+alone. So a problem that kills engines is found and set aside, and its neighbours are not.
+
 Memory: proportional to open problems and replicas, never to the length of the run.
 """
 
@@ -143,7 +147,8 @@ class Foreman:
 
     Args:
         policy: decides per problem.
-        max_attempts: a rollout that fails or loses its replica this often poisons its problem.
+        max_attempts: a rollout that fails, or is blamed for a lost replica, this often has its
+            problem set aside.
         max_open: admission stops at this many open problems.
     """
 
@@ -153,6 +158,8 @@ class Foreman:
         self._max_open = max_open
         self._problems: dict[str, _Open] = {}
         self._queue: deque[tuple[RolloutKey, bool]] = deque()
+        self._suspects: deque[RolloutKey] = deque()
+        self._suspecting: dict[str, RolloutKey] = {}
         self._slots: dict[str, int] = {}
         self._total_slots = 0
         self._running: dict[str, dict[RolloutKey, None]] = {}
@@ -174,6 +181,11 @@ class Foreman:
     def done(self) -> bool:
         """Nothing open, nothing to come."""
         return self._source_ended and not self._problems
+
+    @property
+    def source_ended(self) -> bool:
+        """No further problem will come."""
+        return self._source_ended
 
     @property
     def open_problems(self) -> int:
@@ -230,11 +242,14 @@ class Foreman:
     def _replica_lost(self, event: ReplicaLost) -> None:
         self._total_slots -= self._slots.pop(event.replica, 0)
         self._free.pop(event.replica, None)
+        self._suspecting.pop(event.replica, None)
         lost = self._running.pop(event.replica, {})
-        for key in reversed(lost):
+        suspects = {key for key in lost if self._problems[key.problem_id].attempts.get(key.index)}
+        for key in lost:
             problem = self._problems[key.problem_id]
             del problem.placed[key.index]
-            self._again(key, problem, f"replica {event.replica} was lost")
+            blamed = key in suspects or not suspects
+            self._again(key, problem, f"replica {event.replica} was lost", blamed=blamed)
 
     def _finished(self, event: Finished) -> None:
         problem = self._release(event.key)
@@ -279,17 +294,24 @@ class Foreman:
         replica = problem.placed.pop(key.index)
         del self._running[replica][key]
         self._free[replica] = None
+        if self._suspecting.get(replica) == key:
+            del self._suspecting[replica]
         return problem
 
-    def _again(self, key: RolloutKey, problem: _Open, reason: str) -> None:
-        attempts = problem.attempts.get(key.index, 0) + 1
-        problem.attempts[key.index] = attempts
+    def _again(
+        self, key: RolloutKey, problem: _Open, reason: str, *, blamed: bool = True
+    ) -> None:
+        attempts = problem.attempts.get(key.index, 0) + blamed
+        if blamed:
+            problem.attempts[key.index] = attempts
         if problem.closing or attempts >= self._max_attempts:
             problem.tally.running -= 1
             problem.tally.unknown += 1
             if not problem.closing:
                 self._begin_close(key.problem_id, problem, f"set aside: {reason}")
             self._end_close(key.problem_id, problem)
+        elif attempts:
+            self._suspects.append(key)
         else:
             self._queue.appendleft((key, True))
 
@@ -320,19 +342,28 @@ class Foreman:
 
     def _dispatch(self) -> None:
         """Hand queued rollouts to replicas with free slots, one at a time in turn."""
+        for replica in list(self._free) if self._suspects else ():
+            if self._suspects and not self._suspecting.get(replica):
+                key = self._suspects.popleft()
+                if self._place(replica, key, interrupted=True):
+                    self._suspecting[replica] = key
         while self._queue and self._free:
             key, interrupted = self._queue.popleft()
-            problem = self._problems.get(key.problem_id)
-            if problem is None or problem.closing:
-                continue
-            replica = next(iter(self._free))
-            del self._free[replica]
-            running = self._running[replica]
-            running[key] = None
-            problem.placed[key.index] = replica
-            self._actions.append(Generate(replica, key, interrupted))
-            if len(running) < self._slots[replica]:
-                self._free[replica] = None
+            self._place(next(iter(self._free)), key, interrupted)
+
+    def _place(self, replica: str, key: RolloutKey, interrupted: bool) -> bool:
+        """Hand one rollout to a replica; False if its problem is finished meanwhile."""
+        problem = self._problems.get(key.problem_id)
+        if problem is None or problem.closing:
+            return False
+        del self._free[replica]
+        running = self._running[replica]
+        running[key] = None
+        problem.placed[key.index] = replica
+        self._actions.append(Generate(replica, key, interrupted))
+        if len(running) < self._slots[replica]:
+            self._free[replica] = None
+        return True
 
     def _ask(self) -> None:
         """Ask for problems before the queue runs dry."""

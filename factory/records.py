@@ -1,6 +1,6 @@
 """What a ledger holds: the kinds of record and their two encodings.
 
-A record is one of the nouns of `factory.types` or one of the three below. In the appended log it
+A record is one of the nouns of `factory.types` or one of the two below. In the appended log it
 is MessagePack in a checksummed frame; in a sealed file it is one row of a Parquet table whose
 `data` column is the record as JSON, beside the columns one wants to filter by.
 
@@ -44,18 +44,10 @@ class Closed:
     """enough, complete, spent, deferred, or `set aside: ...`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourcesRead:
-    """Every row of the sources has been read once."""
-
-    limit: int | None
-    """The recipe's bound on problems at that time."""
-
-
-Record = Problem | Partial | Rollout | Verdict | Closed | Reject | SourcesRead
+Record = Problem | Partial | Rollout | Verdict | Closed | Reject
 
 # The position is the kind's number on disk: append only.
-KINDS: tuple[type[Any], ...] = (Problem, Partial, Rollout, Verdict, Closed, Reject, SourcesRead)
+KINDS: tuple[type[Any], ...] = (Problem, Partial, Rollout, Verdict, Closed, Reject)
 NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 _PACK = msgspec.msgpack.Encoder()
 _JSON = msgspec.json.Encoder()

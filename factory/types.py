@@ -179,6 +179,8 @@ class Verdict:
     verifier: str
     verifier_version: str
     seconds: float = 0.0
+    replaces: Outcome | None = None
+    """The outcome of the earlier verdict on this rollout, where it was judged again."""
 
     @property
     def key(self) -> RolloutKey:

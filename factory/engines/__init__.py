@@ -85,6 +85,8 @@ class Resources:
     gpus: int = 0
     spread: bool = False
     """The GPUs may lie on several nodes (one placement bundle per GPU)."""
+    hub: bool = False
+    """It may fetch from the Hub, so it keeps the user's Hub token."""
     environment: dict[str, str] = field(default_factory=dict)
     """Environment variables to be set before anything is imported."""
 

@@ -73,7 +73,9 @@ class Engine:
         environment = {"VLLM_CPU_KVCACHE_SPACE": str(self.cpu_kvcache_gib)}
         if not self.allow_download:
             environment["HF_HUB_OFFLINE"] = "1"
-        return Resources(gpus=gpus, spread=self.multi_node, environment=environment)
+        return Resources(
+            gpus=gpus, spread=self.multi_node, hub=self.allow_download, environment=environment
+        )
 
     async def start(self) -> EngineInfo:
         os.environ.update(self.resources().environment)
@@ -93,6 +95,9 @@ class Engine:
             "stream_interval": self.stream_interval,
             "disable_log_stats": True,
             **({"distributed_executor_backend": "ray"} if self.multi_node else {}),
+            # The CPU worker dies of a seeded request whose prompt it takes in parts (seen with
+            # 0.32: "CPU Generator does not use offset").
+            **({"enable_chunked_prefill": False} if _cpu_build() else {}),
             **self.engine_args,
         }
         try:

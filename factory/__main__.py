@@ -1,0 +1,5 @@
+"""`python -m factory` is the command line."""
+
+from factory.cli import main
+
+raise SystemExit(main())

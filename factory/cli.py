@@ -1,0 +1,200 @@
+"""The command line: thin, every command one function."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factory import plugins
+from factory.errors import FactoryError, LedgerError
+from factory.quiet import QUIET
+
+if TYPE_CHECKING:
+    from factory.recipe import Recipe
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 only if nothing was left undone."""
+    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    arguments = parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except FactoryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    top = argparse.ArgumentParser(prog="factory", description="Verified reasoning traces.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        text = (function.__doc__ or "").strip()
+        made = commands.add_parser(name, help=text.partition("\n")[0], description=text)
+        made.set_defaults(command=function)
+        return made
+
+    run = add("run", run_recipe)
+    check = add("check", check_recipe)
+    for one in (run, check):
+        one.add_argument("recipe", type=Path, metavar="RECIPE")
+        one.add_argument("--set", action="append", default=[], metavar="KEY.KEY=VALUE")
+        one.add_argument("--limit", type=int, metavar="N", help="at most N problems")
+    run.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/NAME)")
+    run.add_argument("--dry-run", action="store_true", help="show what would run, start nothing")
+    check.add_argument("--recipe-only", action="store_true", help="read no source")
+
+    judge = add("judge", judge_file)
+    judge.add_argument("verifier", metavar="VERIFIER")
+    judge.add_argument("file", type=Path, metavar="FILE.jsonl")
+    judge.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE")
+
+    for name, function in (
+        ("status", show_status),
+        ("verify", verify_again),
+        ("curate", curate_run),
+    ):
+        add(name, function).add_argument("dir", type=Path, metavar="DIR")
+
+    publish = add("publish", publish_run)
+    publish.add_argument("dir", type=Path, metavar="DIR")
+    publish.add_argument("--repo", required=True, metavar="NAMESPACE/NAME")
+    publish.add_argument("--private", action="store_true")
+    publish.add_argument("--revision", metavar="BRANCH")
+
+    add("list", list_plugins)
+    return top
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    from factory import recipe
+
+    changes = list(arguments.set)
+    if arguments.limit is not None:
+        changes.append(f"limit={arguments.limit}")
+    return recipe.load(arguments.recipe, changes)
+
+
+def run_recipe(arguments: argparse.Namespace) -> int:
+    """Run a recipe, fresh or resumed: the same command."""
+    from factory import run
+    from factory.report.summary import next_steps, summary, table
+
+    given = _recipe(arguments)
+    folder = arguments.out or Path("runs") / given.name
+    if arguments.dry_run:
+        print(given.to_yaml(), end="")
+        print(f"# would run in {folder}")
+        return 0
+    result = run.run(given, folder, _say)
+    if result.dataset is None:
+        _say(f"{folder}: stopped; the same command goes on from here")
+        return 1
+    if not result.worked:
+        _say(f"{folder}: nothing left to do")
+    print(table(summary(folder, result.counts, result.dataset, result.generating_s)))
+    print(next_steps(folder))
+    return 0
+
+
+def check_recipe(arguments: argparse.Namespace) -> int:
+    """Check a recipe: its keys, its sources, and that every reference passes its own verifier."""
+    from factory import feed
+    from factory.report.counts import Counts
+    from factory.types import Reject
+
+    given = _recipe(arguments)
+    print(f"recipe: {arguments.recipe} is valid")
+    if arguments.recipe_only:
+        return 0
+    counts = Counts()
+    for item in feed.problems(given):
+        counts.add(item)
+        if isinstance(item, Reject) and counts.rejects[item.rule] <= 5:
+            print(f"  {item.source}:{item.row}: {item.rule}: {item.reason}")
+    print(f"references: {counts.problems} problems pass their verifier's self-check")
+    rules = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items())) or "none"
+    print(f"set aside: {rules}")
+    return 0 if counts.problems else 1
+
+
+def judge_file(arguments: argparse.Namespace) -> int:
+    """Judge the rows of a JSONL file: problem fields and a `completion` each.
+
+    Prints a verdict per row as a JSON line. Where rows hold an expected `outcome`, the exit code
+    tells whether all agreed.
+    """
+    from factory.judging import judge_rows, options_from
+
+    failures = 0
+    options = options_from(arguments.set)
+    for line in judge_rows(arguments.verifier, options, arguments.file):
+        failures += not line.as_expected
+        print(json.dumps(asdict(line), ensure_ascii=False))
+    return 1 if failures else 0
+
+
+def show_status(arguments: argparse.Namespace) -> int:
+    """Show how a run stands, live or finished."""
+    from factory.report.status import status
+
+    for line in status(arguments.dir):
+        print(line)
+    return 0
+
+
+def verify_again(arguments: argparse.Namespace) -> int:
+    """Judge every rollout of a run again, without generating, and rewrite its dataset."""
+    from factory import run
+
+    run.rejudge(arguments.dir, _say)
+    return curate_run(arguments)
+
+
+def curate_run(arguments: argparse.Namespace) -> int:
+    """Write the dataset of a run from its ledger."""
+    from factory import run
+
+    result = run.make_dataset(arguments.dir)
+    for shard in result.shards:
+        print(f"{result.folder / shard.path}  {shard.num_rows} rows, {shard.num_bytes} bytes")
+    return 0
+
+
+def publish_run(arguments: argparse.Namespace) -> int:
+    """Push a run's dataset to the Hub: card and shards in one commit."""
+    from factory.hub import publish
+
+    folder = arguments.dir / "dataset"
+    if not folder.is_dir():
+        raise LedgerError(f"{arguments.dir} holds no dataset; run or `factory curate` it first")
+    done = publish(folder, arguments.repo, private=arguments.private, revision=arguments.revision)
+    if done.commit is None:
+        print(f"{done.url}: nothing new to publish")
+    else:
+        print(f"{done.url}: {done.uploaded_files} files, {done.uploaded_bytes} bytes")
+    return 0
+
+
+def list_plugins(_: argparse.Namespace) -> int:
+    """List the plug-ins there are."""
+    for room in plugins.ROOMS:
+        print(f"{room}s" if not room.endswith("y") else f"{room[:-1]}ies")
+        for name in plugins.names(room):
+            print(f"  {name:<16} {plugins.summary(room, name)}")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

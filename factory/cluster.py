@@ -1,0 +1,173 @@
+"""The crew on a Ray cluster: the only module that imports ray for a run.
+
+One actor per replica, in a placement group of its own (the GPUs of a tensor- or pipeline-parallel
+replica lie together, or node by node where the engine says they may spread); one actor per judge
+on CPUs. The same code runs on a cluster that is started here for the run and on one that is given
+by its address. What the actors do is in `factory.replica` and `factory.verdicts`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from factory import plugins
+from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle
+from factory.engines import EngineInfo, Request, Resources
+from factory.errors import EngineError
+from factory.quiet import QUIET, SECRETS
+from factory.recipe import Recipe
+from factory.replica import ReplicaEvent
+from factory.types import RolloutKey, Verdict
+
+_OBJECT_STORE_BYTES = 256 << 20
+_STOP_S = 15.0
+
+
+class _ReplicaActor(LocalReplica):
+    """A replica in a process of its own."""
+
+
+class _JudgeActor(LocalJudge):
+    """A judge in a process of its own, with its worker process beside it."""
+
+
+def connect(recipe: Recipe, resources: Resources) -> None:
+    """Join the recipe's cluster, or start one on this machine that fits the recipe."""
+    if ray.is_initialized():
+        return
+    os.environ.update(QUIET)
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if recipe.cluster.address is not None:
+        try:
+            ray.init(address=recipe.cluster.address, **common)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise EngineError(f"no Ray cluster at {recipe.cluster.address!r}: {error}") from error
+        return
+    needed = recipe.cluster.replicas * resources.cpus + recipe.cluster.judges
+    ray.init(
+        num_cpus=max(int(needed + 0.999), os.cpu_count() or 1),
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        **common,
+    )
+
+
+class RayReplica:
+    """Handle of a replica actor."""
+
+    def __init__(self, recipe: Recipe, name: str) -> None:
+        self._recipe = recipe
+        self._name = name
+        self._group: PlacementGroup | None = None
+        self._actor: Any = None
+
+    async def start(self) -> EngineInfo:
+        engine = plugins.build("engine", self._recipe.engine.name, self._recipe.engine.options)
+        needs: Resources = engine.resources()
+        self._group = placement_group(*_bundles(needs))
+        await self._group.ready()
+        strategy = PlacementGroupSchedulingStrategy(
+            self._group, placement_group_capture_child_tasks=True
+        )
+        self._actor = (
+            ray.remote(_ReplicaActor)
+            .options(
+                num_cpus=needs.cpus,
+                num_gpus=0 if needs.spread else needs.gpus,
+                scheduling_strategy=strategy,
+                max_concurrency=64,
+                runtime_env={
+                    "env_vars": {**QUIET, **({} if needs.hub else SECRETS), **needs.environment}
+                },
+            )
+            .remote(self._recipe, self._name)
+        )
+        try:
+            info: EngineInfo = await self._actor.start.remote()
+        except RayTaskError as error:
+            if isinstance(error.cause, EngineError):
+                raise error.cause from None
+            raise
+        return info
+
+    async def submit(self, requests: list[Request]) -> None:
+        await self._actor.submit.remote(requests)
+
+    async def abort(self, keys: list[RolloutKey]) -> None:
+        await self._actor.abort.remote(keys)
+
+    async def poll(self) -> list[ReplicaEvent]:
+        events: list[ReplicaEvent] = await self._actor.poll.remote()
+        return events
+
+    async def drain(self) -> list[ReplicaEvent]:
+        events: list[ReplicaEvent] = await self._actor.drain.remote()
+        return events
+
+    async def stop(self) -> None:
+        if self._actor is not None:
+            # An engine has processes of its own: ask first, so that it takes them along.
+            with contextlib.suppress(RayActorError, GetTimeoutError, TimeoutError, RayTaskError):
+                await asyncio.wait_for(self._actor.stop.remote(), _STOP_S)
+            ray.kill(self._actor)
+        if self._group is not None:
+            remove_placement_group(self._group)
+
+
+class RayJudge:
+    """Handle of a judge actor."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._actor: Any = (
+            ray.remote(_JudgeActor)
+            .options(num_cpus=1, max_concurrency=4, runtime_env={"env_vars": {**QUIET, **SECRETS}})
+            .remote(recipe)
+        )
+
+    async def judge(self, pairs: list[Pair]) -> list[Verdict]:
+        verdicts: list[Verdict] = await self._actor.judge.remote(pairs)
+        return verdicts
+
+    async def stop(self) -> None:
+        with contextlib.suppress(RayActorError, TimeoutError, RayTaskError):
+            await asyncio.wait_for(self._actor.stop.remote(), _STOP_S)
+        ray.kill(self._actor)
+
+
+class RayCrew(Crew):
+    """Everyone as Ray actors."""
+
+    async def start(self) -> None:
+        engine = plugins.build("engine", self._recipe.engine.name, self._recipe.engine.options)
+        await asyncio.to_thread(connect, self._recipe, engine.resources())
+        await super().start()
+
+    def make_replica(self, name: str) -> ReplicaHandle:
+        return RayReplica(self._recipe, name)
+
+    def make_judge(self) -> JudgeHandle:
+        return RayJudge(self._recipe)
+
+    async def close(self) -> None:
+        await super().close()
+        if self._recipe.cluster.address is None:
+            await asyncio.to_thread(ray.shutdown)
+
+
+def _bundles(needs: Resources) -> tuple[list[dict[str, float]], str]:
+    """Placement bundles and their strategy for one replica."""
+    if needs.spread and needs.gpus:
+        first = {"CPU": needs.cpus, "GPU": 1.0}
+        return [first, *({"GPU": 1.0} for _ in range(needs.gpus - 1))], "PACK"
+    bundle = {"CPU": needs.cpus}
+    if needs.gpus:
+        bundle["GPU"] = float(needs.gpus)
+    return [bundle], "STRICT_PACK"

@@ -1,0 +1,254 @@
+"""YAML -> Recipe: every check that needs neither engine nor data.
+
+A recipe names everything about a run, and everything that leaves the machine. A plug-in is a
+mapping with its `name` and its options. Relative paths are relative to the working directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from factory import plugins
+from factory.errors import PluginError, RecipeError
+from factory.traces import TraceOptions
+from factory.types import Message, Problem, Sampling
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plugin(BaseModel):
+    """A plug-in by name, with its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Prompt(Section):
+    """How a problem becomes the messages that the model sees."""
+
+    system: str | None = None
+    """System turn, unless the problem brings its own."""
+    template: str = "{prompt}"
+    """Text of the last user turn; `{prompt}` is the problem's."""
+
+    @model_validator(mode="after")
+    def _holds_prompt(self) -> Prompt:
+        if "{prompt}" not in self.template:
+            raise ValueError(f"template must contain {{prompt}}, got {self.template!r}")
+        return self
+
+    def render(self, problem: Problem) -> tuple[Message, ...]:
+        """The conversation to be completed."""
+        turns = problem.messages or (Message(role="user", content=problem.prompt),)
+        text = self.template.replace("{prompt}", turns[-1]["content"])
+        messages = (*turns[:-1], Message(role=turns[-1]["role"], content=text))
+        if self.system is None or messages[0]["role"] == "system":
+            return messages
+        return (Message(role="system", content=self.system), *messages)
+
+
+class Intake(Section):
+    """Which rows of the sources become problems."""
+
+    near_duplicates: float | None = Field(0.8, gt=0, le=1)
+    """Jaccard index from which on a problem repeats an earlier one; null: exact repeats only."""
+    max_prompt_chars: int = Field(100_000, gt=0)
+    """Longer conversations are set aside."""
+
+
+class Judging(Section):
+    """Limits of the process in which verifiers run."""
+
+    timeout_s: float = Field(5.0, gt=0)
+    """Wall-clock seconds per judgement."""
+    memory_mb: int = Field(2048, ge=256)
+    """Address space of a worker process."""
+    retries: int = Field(1, ge=0)
+    """Further tries after a crash or a time-out of the checker."""
+
+
+class Cluster(Section):
+    """Where the run happens."""
+
+    backend: Literal["ray", "local"] = "ray"
+    """local: everything in this process, without Ray; for engines that need no GPU of their own."""
+    address: str | None = None
+    """A Ray cluster's address; `auto`: the one this machine belongs to; null: start one here."""
+    replicas: int = Field(1, ge=1)
+    """Engine replicas."""
+    judges: int = Field(1, ge=1)
+    """Verifier workers."""
+    log_every: int = Field(512, ge=1)
+    """Tokens of a running rollout between two entries in the ledger."""
+
+
+class Card(Section):
+    """What the dataset card says beside the figures."""
+
+    license: str
+    """Licence of the dataset: it follows from the teacher model's and the sources' licences."""
+    title: str = ""
+    language: tuple[str, ...] = ("en",)
+    tags: tuple[str, ...] = ()
+
+
+class Recipe(Section):
+    """A run, in full."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run and its folder."""
+    sources: tuple[Plugin, ...] = Field(min_length=1)
+    intake: Intake = Intake()
+    limit: int | None = Field(None, ge=1)
+    """At most so many problems."""
+    prompt: Prompt = Prompt()
+    engine: Plugin
+    sampling: Sampling = Sampling()
+    policy: Plugin = Plugin(name="fixed")
+    verifiers: tuple[Plugin, ...] = Field(min_length=1)
+    """The first judges every problem that does not name another one of them."""
+    judging: Judging = Judging()
+    traces: TraceOptions = TraceOptions()
+    cluster: Cluster = Cluster()
+    card: Card
+
+    # What may differ between the commands that run and resume one ledger: none of it changes what
+    # a rollout or a verdict is.
+    MAY_VARY: ClassVar[tuple[str, ...]] = ("limit", "judging", "traces", "cluster", "card")
+
+    @model_validator(mode="after")
+    def _plugins_exist(self) -> Recipe:
+        for source in self.sources:
+            plugins.build("source", source.name, source.options)
+        plugins.build("policy", self.policy.name, self.policy.options)
+        plugins.build("engine", self.engine.name, self.engine.options)
+        for verifier in self.verifiers:
+            plugins.build("verifier", verifier.name, verifier.options)
+        return self
+
+    @property
+    def verifier_options(self) -> dict[str, dict[str, Any]]:
+        """Options by verifier name, the default first."""
+        return {v.name: v.options for v in self.verifiers}
+
+    def to_yaml(self) -> str:
+        """The resolved recipe, as it is frozen into the run and printed on the card."""
+        data = self.model_dump(mode="json")
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+    def fixed_part(self) -> str:
+        """What every command on the same ledger must agree on."""
+        data = self.model_dump(mode="json", exclude=set(self.MAY_VARY))
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        changes: `a.b=c` each, applied on top; values are YAML, list items by position.
+
+    Raises:
+        RecipeError: with the file, the key, the rule, the value and the choices.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"recipe {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {path}: not UTF-8: {error.reason}") from error
+    return parse(text, str(path), changes)
+
+
+def parse(text: str, where: str, changes: Sequence[str] = ()) -> Recipe:
+    """As `load`, from text; `where` names it in errors."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where}: not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{where}: a recipe is a mapping, got {type(data).__name__}")
+    for change in changes:
+        _set(data, change)
+    try:
+        return Recipe.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise RecipeError(f"{where}: {_explain(error)}") from None
+    except PluginError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def difference(frozen: Recipe, given: Recipe) -> str:
+    """What differs between two recipes that may not differ, as a unified diff; empty if nothing."""
+    lines = difflib.unified_diff(
+        frozen.fixed_part().splitlines(),
+        given.fixed_part().splitlines(),
+        "the run's recipe",
+        "the given recipe",
+        lineterm="",
+        n=1,
+    )
+    return "\n".join(lines)
+
+
+def _set(data: dict[str, Any], change: str) -> None:
+    path, equals, text = change.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise RecipeError(f"--set {change!r}: expected KEY.KEY=VALUE, for example policy.n=8")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {change!r}: the value is not YAML: {error}") from error
+    place: Any = data
+    for key in keys[:-1]:
+        place = _child(place, key, change)
+    if isinstance(place, list):
+        place[_position(place, keys[-1], change)] = value
+    else:
+        place[keys[-1]] = value
+
+
+def _child(place: Any, key: str, change: str) -> Any:
+    if isinstance(place, list):
+        return place[_position(place, key, change)]
+    child = place.setdefault(key, {})
+    if not isinstance(child, (dict, list)):
+        raise RecipeError(f"--set {change!r}: {key!r} holds {child!r}, not a mapping")
+    return child
+
+
+def _position(place: list[Any], key: str, change: str) -> int:
+    if not key.isdigit() or int(key) >= len(place):
+        raise RecipeError(f"--set {change!r}: {key!r} is no position in a list of {len(place)}")
+    return int(key)
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    """Errors of a recipe, unknown keys with the known ones of their section."""
+    unknown = [e for e in error.errors() if e["type"] == "extra_forbidden"]
+    if not unknown:
+        return plugins.explain(error)
+    *section, key = unknown[0]["loc"]
+    model: Any = Recipe
+    for name in section:
+        model = model.model_fields[name].annotation
+    fields = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
+    known = ", ".join(name for name in fields if not name.startswith("_"))
+    inside = f" in {'.'.join(map(str, section))}" if section else ""
+    return f"unknown key {key!r}{inside}; known: {known}"

@@ -1,0 +1,135 @@
+"""What a person sees while a run works: a live bar on a terminal, elsewhere a line every 30 s.
+
+The same figures go to `progress.json` in the run folder, for `factory status`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from factory.foreman import Foreman
+from factory.report.counts import Counts
+
+_LINE_S = 30.0
+_LIVE_S = 0.5
+_FILE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """`progress.json`: how fast a run is, or was."""
+
+    at: float
+    """Unix time of writing."""
+    generating_s: float
+    """Seconds with at least one replica ready, over all commands on this run."""
+    tokens: int
+    """Generated up to here."""
+    tokens_per_s: float
+    """Over the last minute."""
+    open_problems: int
+    running: int
+    """Rollouts handed out and not yet ended."""
+
+    @classmethod
+    def read(cls, run: Path) -> Snapshot | None:
+        """The last one written; None if there is none that can be read."""
+        try:
+            return cls(**json.loads((run / "progress.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+class Display:
+    """Shows progress. Use it as a context manager."""
+
+    def __init__(self, run: Path, total: int | None, stream: TextIO = sys.stderr) -> None:
+        self._run = run
+        self._stream = stream
+        before = Snapshot.read(run)
+        self._generating_before = before.generating_s if before else 0.0
+        self._ready_at: float | None = None
+        self._shown = self._filed = time.monotonic()
+        self._recent: list[tuple[float, int]] = []
+        self._bar: tqdm[Any] | None = None
+        if stream.isatty():
+            self._bar = tqdm(
+                total=total, unit="problem", file=stream, dynamic_ncols=True, leave=False
+            )
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def joined(self, replica: str) -> None:
+        if self._ready_at is None:
+            self._ready_at = time.monotonic()
+            self.note(f"{replica} is ready")
+
+    @property
+    def generating_s(self) -> float:
+        running = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
+        return self._generating_before + running
+
+    def update(self, counts: Counts, foreman: Foreman) -> None:
+        """Called after every batch of events; shows something when it is time to."""
+        now = time.monotonic()
+        wait = _LINE_S if self._bar is None else _LIVE_S
+        if now - self._shown >= wait:
+            self._shown = now
+            self._show(now, counts, foreman)
+        if now - self._filed >= _FILE_S:
+            self.file(counts, foreman.open_problems, foreman.running)
+
+    def _show(self, now: float, counts: Counts, foreman: Foreman) -> None:
+        rate = f"{counts.pass_rate:.0%}" if counts.pass_rate is not None else "-"
+        figures = (
+            f"{counts.solved} solved, {counts.rollouts} rollouts, {rate} correct, "
+            f"{foreman.running} running, {self._speed(now, counts):.0f} tok/s"
+        )
+        if self._bar is not None:
+            self._bar.n = counts.closed.total()
+            self._bar.set_postfix_str(figures)
+        else:
+            clock = f"{self.generating_s:.0f} s"
+            done = f"{counts.closed.total()} of {counts.problems} problems done"
+            print(f"[{clock}] {done}, {figures}", file=self._stream, flush=True)
+
+    def _speed(self, now: float, counts: Counts) -> float:
+        self._recent.append((now, counts.tokens))
+        self._recent = [p for p in self._recent if p[0] >= now - 60] or self._recent[-1:]
+        then, before = self._recent[0]
+        return (counts.tokens - before) / (now - then) if now > then else 0.0
+
+    def file(self, counts: Counts, open_problems: int, running: int) -> None:
+        """Write `progress.json`, whole or not at all."""
+        self._filed = now = time.monotonic()
+        data = {
+            "at": time.time(),
+            "generating_s": round(self.generating_s, 3),
+            "tokens": counts.tokens,
+            "tokens_per_s": round(self._speed(now, counts), 1),
+            "open_problems": open_problems,
+            "running": running,
+        }
+        temporary = self._run / "progress.json.tmp"
+        temporary.write_text(json.dumps(data) + "\n", encoding="utf-8")
+        os.replace(temporary, self._run / "progress.json")

@@ -1,0 +1,68 @@
+"""How a run stands, from its folder alone: live or finished, from any machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from factory import standing
+from factory.errors import LedgerError
+from factory.report.counts import Counts
+from factory.report.progress import Snapshot
+from factory.report.summary import table
+
+_LIVE_S = 30.0
+
+
+def status(run: Path) -> Iterator[str]:
+    """Lines for a person.
+
+    Raises:
+        LedgerError: `run` is not a run folder.
+    """
+    if not (run / "recipe.yaml").exists():
+        raise LedgerError(f"{run} is not a run: it has no recipe.yaml")
+    state = standing.read(run / "ledger")
+    snapshot = Snapshot.read(run)
+    locked = (run / "ledger" / "lock").exists()
+    live = locked and snapshot is not None and time.time() - snapshot.at < _LIVE_S
+    if live:
+        head = "running"
+    elif state.open:
+        head = "interrupted: run the same command again to go on"
+    else:
+        head = "finished" if (run / "dataset" / "manifest.json").exists() else "starting"
+    yield f"{run}: {head}"
+    yield table(_rows(state, snapshot, live))
+
+
+def _rows(
+    state: standing.Standing, snapshot: Snapshot | None, live: bool
+) -> Iterator[tuple[str, str]]:
+    counts = state.counts
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.closed.items()))
+    done = f"{len(state.closed):,} done" + (f" ({reasons})" if reasons else "")
+    yield "problems", f"{counts.problems:,} admitted, {done}, {len(state.open):,} open"
+    yield "solved", f"{counts.solved:,}"
+    yield "rollouts", f"{counts.rollouts:,} ended, {counts.aborted:,} aborted"
+    yield "verdicts", ", ".join(f"{n:,} {o}" for o, n in sorted(counts.outcomes.items())) or "none"
+    if counts.correct:
+        yield "yield", f"{counts.pass_rate:.1%} of the judged are correct"
+        yield "tokens per correct", f"{counts.tokens / counts.correct:,.0f}"
+    yield "tokens", f"{counts.tokens:,}"
+    if counts.rejects:
+        yield "set aside", ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items()))
+    if live and snapshot is not None:
+        yield "now", f"{snapshot.running} rollouts running, {snapshot.tokens_per_s:,.0f} tok/s"
+        if eta := _eta(counts, snapshot):
+            yield "admitted ones end in", eta
+
+
+def _eta(counts: Counts, snapshot: Snapshot) -> str:
+    """From the tokens that a finished problem took so far; empty while none has finished."""
+    closed = counts.closed.total()
+    if not closed or not snapshot.tokens_per_s:
+        return ""
+    seconds = (counts.problems - closed) * counts.tokens / closed / snapshot.tokens_per_s
+    return f"about {seconds / 60:.0f} min" if seconds > 120 else f"about {seconds:.0f} s"

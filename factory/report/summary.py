@@ -1,0 +1,60 @@
+"""The table at the end of a run, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from factory.card import Counts as DatasetCounts
+from factory.report.counts import Counts
+
+
+def summary(
+    run: Path, counts: Counts, dataset: DatasetCounts, generating_s: float
+) -> list[tuple[str, str]]:
+    """Name and value of each figure of a run, in the order in which they are read."""
+    per_trace = f"{counts.tokens / dataset.accepted:,.0f}" if dataset.accepted else "-"
+    speed = f"{counts.tokens / generating_s:,.0f}" if generating_s else "-"
+    pass_at_1 = "-" if dataset.pass_at_1 is None else f"{dataset.pass_at_1:.1%}"
+    rows = [
+        ("problems", f"{counts.problems:,}"),
+        ("solved", f"{dataset.solved:,}"),
+        ("rollouts", f"{counts.rollouts:,}" + _aside(counts.aborted, "aborted")),
+        ("correct", f"{dataset.correct:,}" + _aside(counts.unjudged, "could not be judged")),
+        ("accepted traces", f"{dataset.accepted:,}"),
+        ("pass@1", pass_at_1),
+        ("tokens", f"{counts.tokens:,}"),
+        ("tokens per accepted trace", per_trace),
+        ("tok/s while generating", speed),
+        ("set aside", f"{counts.rejects.total():,}" + _rules(counts)),
+        ("dataset", str(run / "dataset")),
+    ]
+    return rows
+
+
+def table(rows: Iterable[tuple[str, str]]) -> str:
+    """Two aligned columns."""
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def next_steps(run: Path) -> str:
+    """What to type after a finished run."""
+    return "\n".join(
+        (
+            "next:",
+            f"  python -c 'import datasets; print(datasets.load_dataset(\"{run}/dataset\"))'",
+            f"  factory status {run}",
+            f"  factory publish {run} --repo NAMESPACE/NAME",
+        )
+    )
+
+
+def _aside(count: int, what: str) -> str:
+    return f" (+{count:,} {what})" if count else ""
+
+
+def _rules(counts: Counts) -> str:
+    parts = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items()))
+    return f" ({parts})" if parts else ""

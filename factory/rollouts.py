@@ -1,0 +1,221 @@
+"""problems -> rollouts -> verdicts: the foreman driven by real events.
+
+    feed ----problems----> driver ----actions----> crew (replicas, judges)
+                             |  ^-----events-------'
+                             v
+                           ledger      every batch of events is durable before it is acted upon
+
+The driver is one loop: take a batch of events, append what they say to the ledger, commit, let
+the foreman decide, carry out its actions. Who waits for whom: the driver waits for news alone;
+the commit of one batch is when the next one gathers, so a slow disk makes batches larger and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+from factory import foreman as fm
+from factory import plugins
+from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left
+from factory.engines import Request
+from factory.feed import Feed
+from factory.ledger import Ledger
+from factory.recipe import Recipe
+from factory.records import Closed, Partial, Record
+from factory.replica import Broke, Ended, Progressed, ReplicaEvent
+from factory.report.progress import Display
+from factory.standing import OpenProblem, Standing
+from factory.types import Problem, Reject, Rollout, RolloutKey, Verdict
+
+_DRAIN_S = 20.0
+_LOOK_S = 1.0
+
+
+class Driver:
+    """Runs one recipe against one ledger until nothing is left, or until it is told to stop.
+
+    Args:
+        standing: as read from the ledger; kept up to date.
+        feed: problems to come, those in `standing` left out.
+        make_crew: called inside the event loop.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        ledger: Ledger,
+        standing: Standing,
+        feed: Feed,
+        make_crew: Callable[[Recipe], Crew],
+        display: Display,
+    ) -> None:
+        self._recipe = recipe
+        self._ledger = ledger
+        self._standing = standing
+        self._feed = feed
+        self._make_crew = make_crew
+        self._display = display
+        policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
+        self._foreman = fm.Foreman(policy)
+        self._can_continue: dict[str, bool] = {}
+        self._wanted = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Finish in good order: log what is being written, and return; callable from a signal."""
+        self._stopping = True
+        self._crew.wake()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self._foreman.done
+
+    async def run(self) -> None:
+        """Until complete or stopped.
+
+        Raises:
+            FactoryError: the run cannot go on; the ledger holds everything up to here.
+        """
+        self._crew = self._make_crew(self._recipe)
+        self._feed.wake = self._crew.wake
+        try:
+            admitted = [fm.Admitted(p, o.history()) for p, o in self._standing.open.items()]
+            self._act(self._foreman.handle(*admitted))
+            await self._crew.start()
+            while not self._foreman.done and not self._stopping:
+                await self._step(await self._crew.events(_LOOK_S))
+            if self._stopping:
+                await self._drain()
+        finally:
+            self._feed.wake = lambda: None
+            await self._crew.close()
+            self._ledger.commit()
+
+    async def _step(self, crew_events: list[CrewEvent]) -> None:
+        events: list[fm.Event] = []
+        for item in crew_events:
+            events += self._record(item)
+        events += self._admit()
+        await asyncio.to_thread(self._ledger.commit)
+        self._act(self._foreman.handle(*events))
+        self._display.update(self._standing.counts, self._foreman)
+
+    async def _drain(self) -> None:
+        for happened in await self._crew.drain(_DRAIN_S):
+            self._record(happened)
+        for event in await self._crew.events(0):
+            self._record(event)
+        self._ledger.commit()
+
+    # what happened goes on record
+
+    def _append(self, record: Record) -> None:
+        self._ledger.append(record)
+        self._standing.add(record)
+
+    def _record(self, item: CrewEvent) -> list[fm.Event]:
+        match item:
+            case Joined():
+                self._can_continue[item.replica] = item.info.can_continue
+                self._display.joined(item.replica)
+                return [fm.ReplicaReady(item.replica, item.info.slots)]
+            case Left():
+                self._display.note(f"{item.replica} is gone ({item.reason}); replacing it")
+                return [fm.ReplicaLost(item.replica)]
+            case Happened():
+                return [e for event in item.events for e in self._record_one(event)]
+            case JudgedBatch():
+                return [self._record_verdict(verdict) for verdict in item.verdicts]
+
+    def _record_one(self, event: ReplicaEvent) -> list[fm.Event]:
+        match event:
+            case Progressed(key, token_ids):
+                self._append(
+                    Partial(problem_id=key.problem_id, index=key.index, token_ids=token_ids)
+                )
+                return []
+            case Ended(rollout):
+                self._append(rollout)
+                return [fm.Finished(rollout.key, rollout.completion.finish_reason == "abort")]
+            case Broke(key, reason, fatal):
+                return [fm.Failed(key, reason, fatal)]
+
+    def _record_verdict(self, verdict: Verdict) -> fm.Event:
+        self._append(verdict)
+        return fm.Judged(verdict.key, verdict.outcome)
+
+    def _admit(self) -> list[fm.Event]:
+        events: list[fm.Event] = []
+        if self._wanted:
+            for item in self._feed.take(self._wanted):
+                if isinstance(item, Problem):
+                    self._wanted -= 1
+                    self._append(item)
+                    events.append(fm.Admitted(item.id))
+                elif not self._standing.has_reject(item):
+                    self._append(item)
+        if self._feed.ended and not self._foreman.source_ended:
+            events.append(fm.SourceEnded())
+        return events
+
+    # what the foreman decides is carried out
+
+    def _act(self, actions: list[fm.Action]) -> None:
+        requests: dict[str, list[Request]] = defaultdict(list)
+        aborts: dict[str, list[RolloutKey]] = defaultdict(list)
+        pairs: list[tuple[Problem, Rollout]] = []
+        for action in actions:
+            match action:
+                case fm.Generate():
+                    requests[action.replica].append(self._request(action))
+                case fm.Abort():
+                    aborts[action.replica].append(action.key)
+                case fm.Verify(key):
+                    open_ = self._standing.open[key.problem_id]
+                    pairs.append((open_.problem, open_.unjudged[key.index]))
+                case fm.Close():
+                    self._close(action)
+                case fm.Admit(count):
+                    self._wanted += count
+                    self._crew.wake()
+        for replica, batch in requests.items():
+            self._crew.generate(replica, batch)
+        for replica, keys in aborts.items():
+            self._crew.abort(replica, keys)
+        self._crew.verify(pairs)
+
+    def _close(self, action: fm.Close) -> None:
+        if action.reason.startswith("set aside"):
+            problem = self._standing.open[action.problem_id].problem
+            self._append(
+                Reject(
+                    source=problem.source,
+                    row=problem.source_id,
+                    rule="set_aside",
+                    reason=action.reason,
+                    problem_id=problem.id,
+                )
+            )
+            self._display.note(f"problem {problem.id} {action.reason}")
+        self._append(Closed(problem_id=action.problem_id, reason=action.reason))
+
+    def _request(self, action: fm.Generate) -> Request:
+        key = action.key
+        open_: OpenProblem = self._standing.open[key.problem_id]
+        request = Request(
+            key=key,
+            messages=self._recipe.prompt.render(open_.problem),
+            sampling=self._recipe.sampling,
+        )
+        if not action.interrupted:
+            return request
+        open_.restarts[key.index] = open_.restarts.get(key.index, 0) + 1
+        if not self._can_continue[action.replica]:
+            open_.prefixes.pop(key.index, None)
+        prefix = tuple(open_.prefixes.get(key.index, ()))
+        return replace(request, prefix=prefix, restarts=open_.restarts[key.index])

