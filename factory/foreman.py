@@ -20,7 +20,8 @@ verification holds back the source and never fills memory.
 
 Who is to blame for a lost replica: a rollout that was in flight at a loss is a suspect. Suspects
 run one at a time on a replica; when a replica is lost with a suspect on it, the suspect is blamed
-alone. So a problem that kills engines is found and set aside, and its neighbours are not.
+alone. Before its last attempt a suspect waits until a replica is empty, and runs there alone. So a
+problem that kills engines is found and set aside, and its neighbours are not.
 
 Memory: proportional to open problems and replicas, never to the length of the run.
 """
@@ -160,6 +161,8 @@ class Foreman:
         self._queue: deque[tuple[RolloutKey, bool]] = deque()
         self._suspects: deque[RolloutKey] = deque()
         self._suspecting: dict[str, RolloutKey] = {}
+        self._last_attempts: deque[RolloutKey] = deque()
+        self._reserved: dict[str, RolloutKey] = {}
         self._slots: dict[str, int] = {}
         self._total_slots = 0
         self._running: dict[str, dict[RolloutKey, None]] = {}
@@ -244,12 +247,15 @@ class Foreman:
         self._free.pop(event.replica, None)
         self._suspecting.pop(event.replica, None)
         lost = self._running.pop(event.replica, {})
+        reserved_for = self._reserved.pop(event.replica, None)
+        if reserved_for is not None and reserved_for not in lost:
+            self._last_attempts.appendleft(reserved_for)
         suspects = {key for key in lost if self._problems[key.problem_id].attempts.get(key.index)}
         for key in lost:
             problem = self._problems[key.problem_id]
             del problem.placed[key.index]
             blamed = key in suspects or not suspects
-            self._again(key, problem, f"replica {event.replica} was lost", blamed=blamed)
+            self._again(key, problem, f"replica {event.replica} was lost", lost=True, blamed=blamed)
 
     def _finished(self, event: Finished) -> None:
         problem = self._release(event.key)
@@ -293,13 +299,22 @@ class Foreman:
             return None
         replica = problem.placed.pop(key.index)
         del self._running[replica][key]
-        self._free[replica] = None
+        if self._reserved.get(replica) == key:
+            del self._reserved[replica]
+        if replica not in self._reserved:
+            self._free[replica] = None
         if self._suspecting.get(replica) == key:
             del self._suspecting[replica]
         return problem
 
     def _again(
-        self, key: RolloutKey, problem: _Open, reason: str, *, blamed: bool = True
+        self,
+        key: RolloutKey,
+        problem: _Open,
+        reason: str,
+        *,
+        lost: bool = False,
+        blamed: bool = True,
     ) -> None:
         attempts = problem.attempts.get(key.index, 0) + blamed
         if blamed:
@@ -310,10 +325,12 @@ class Foreman:
             if not problem.closing:
                 self._begin_close(key.problem_id, problem, f"set aside: {reason}")
             self._end_close(key.problem_id, problem)
-        elif attempts:
-            self._suspects.append(key)
-        else:
+        elif not lost or not attempts:
             self._queue.appendleft((key, True))
+        elif attempts == self._max_attempts - 1:
+            self._last_attempts.append(key)
+        else:
+            self._suspects.append(key)
 
     def _decide(self, problem_id: str) -> None:
         problem = self._problems[problem_id]
@@ -342,6 +359,7 @@ class Foreman:
 
     def _dispatch(self) -> None:
         """Hand queued rollouts to replicas with free slots, one at a time in turn."""
+        self._dispatch_alone()
         for replica in list(self._free) if self._suspects else ():
             if self._suspects and not self._suspecting.get(replica):
                 key = self._suspects.popleft()
@@ -351,17 +369,29 @@ class Foreman:
             key, interrupted = self._queue.popleft()
             self._place(next(iter(self._free)), key, interrupted)
 
+    def _dispatch_alone(self) -> None:
+        """Reserve a replica for each last attempt, and start it there once it is empty."""
+        while self._last_attempts and len(self._reserved) < len(self._slots):
+            open_to_all = (r for r in self._slots if r not in self._reserved)
+            replica = min(open_to_all, key=lambda r: len(self._running[r]))
+            self._reserved[replica] = self._last_attempts.popleft()
+            self._free.pop(replica, None)
+        for replica, key in list(self._reserved.items()):
+            if not self._running[replica] and not self._place(replica, key, interrupted=True):
+                del self._reserved[replica]
+                self._free[replica] = None
+
     def _place(self, replica: str, key: RolloutKey, interrupted: bool) -> bool:
         """Hand one rollout to a replica; False if its problem is finished meanwhile."""
         problem = self._problems.get(key.problem_id)
         if problem is None or problem.closing:
             return False
-        del self._free[replica]
+        self._free.pop(replica, None)
         running = self._running[replica]
         running[key] = None
         problem.placed[key.index] = replica
         self._actions.append(Generate(replica, key, interrupted))
-        if len(running) < self._slots[replica]:
+        if len(running) < self._slots[replica] and replica not in self._reserved:
             self._free[replica] = None
         return True
 

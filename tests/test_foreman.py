@@ -1,0 +1,209 @@
+"""The foreman as a pure machine: a little world plays replicas and judges against it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factory import foreman as fm
+from factory.policies import Decision, Tally, adaptive, fixed
+from factory.types import Outcome, RolloutKey
+
+
+@dataclass
+class World:
+    """Carries out actions in a random order; `rate` is every problem's pass rate."""
+
+    foreman: fm.Foreman
+    problems: int
+    rng: random.Random
+    rate: float = 0.5
+    lose: float = 0.0
+    poison: str = ""
+    running: dict[str, set[RolloutKey]] = field(default_factory=dict)
+    judging: list[RolloutKey] = field(default_factory=list)
+    generated: Counter = field(default_factory=Counter)
+    judged: Counter = field(default_factory=Counter)
+    closed: dict[str, str] = field(default_factory=dict)
+    admitted: int = 0
+    wanted: int = 0
+    losses: int = 0
+
+    def act(self, actions):
+        for action in actions:
+            match action:
+                case fm.Generate(replica, key, _):
+                    assert key not in self.running[replica]
+                    self.running[replica].add(key)
+                case fm.Abort(replica, key):
+                    if key in self.running.get(replica, ()):
+                        self.running[replica].discard(key)
+                        self.act(self.foreman.handle(fm.Finished(key, aborted=True)))
+                case fm.Verify(key):
+                    self.judging.append(key)
+                case fm.Admit(count):
+                    self.wanted += count
+                case fm.Close(pid, reason):
+                    assert pid not in self.closed
+                    self.closed[pid] = reason
+
+    def choices(self):
+        out = []
+        if self.wanted and self.admitted < self.problems:
+            out.append(self.admit)
+        if self.wanted and self.admitted == self.problems and not self.foreman.source_ended:
+            out.append(lambda: self.act(self.foreman.handle(fm.SourceEnded())))
+        busy = sorted((r, k) for r, keys in self.running.items() for k in keys)
+        if busy:
+            replica, key = self.rng.choice(busy)
+            out.append(lambda: self.finish(replica, key))
+        if self.judging:
+            out.append(self.judge)
+        return out
+
+    def admit(self):
+        self.wanted -= 1
+        self.admitted += 1
+        self.act(self.foreman.handle(fm.Admitted(f"p{self.admitted}")))
+
+    def finish(self, replica, key):
+        if key.problem_id == self.poison or self.rng.random() < self.lose:
+            self.losses += 1
+            self.running.pop(replica)
+            self.act(self.foreman.handle(fm.ReplicaLost(replica)))
+            name = f"{replica}'"
+            self.running[name] = set()
+            self.act(self.foreman.handle(fm.ReplicaReady(name, 4)))
+            return
+        self.running[replica].discard(key)
+        self.generated[key] += 1
+        self.act(self.foreman.handle(fm.Finished(key)))
+
+    def judge(self):
+        key = self.judging.pop(self.rng.randrange(len(self.judging)))
+        self.judged[key] += 1
+        right = random.Random(str(key)).random() < self.rate
+        outcome = Outcome.CORRECT if right else Outcome.INCORRECT
+        self.act(self.foreman.handle(fm.Judged(key, outcome)))
+
+    def play(self, replicas=2):
+        for number in range(replicas):
+            self.running[f"r{number}"] = set()
+            self.act(self.foreman.handle(fm.ReplicaReady(f"r{number}", 4)))
+        for _ in range(100_000):
+            if self.foreman.done:
+                return self
+            self.rng.choice(self.choices())()
+            assert all(len(keys) <= 4 for keys in self.running.values())
+        raise AssertionError("the world does not end")
+
+
+def world(policy, problems=20, seed=0, **more):
+    return World(fm.Foreman(policy), problems, random.Random(seed), **more)
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 9), problems=st.integers(0, 25))
+@settings(max_examples=40, deadline=None)
+def test_fixed_generates_and_judges_each_rollout_once(seed, n, problems):
+    w = world(fixed.Policy(n=n), problems, seed).play()
+    assert len(w.closed) == problems
+    assert set(w.closed.values()) <= {"complete"}
+    expected = {RolloutKey(f"p{p + 1}", i) for p in range(problems) for i in range(n)}
+    assert set(w.generated) == set(w.judged) == expected
+    assert {*w.generated.values(), *w.judged.values()} <= {1}
+
+
+@given(seed=st.integers(0, 10**6), rate=st.sampled_from([0.0, 0.05, 0.5, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_adaptive_stops_at_enough_and_never_exceeds_its_bound(seed, rate):
+    policy = adaptive.Policy(accept=2, at_most=12)
+    w = world(policy, 12, seed, rate=rate).play()
+    per_problem = Counter(key.problem_id for key in w.generated)
+    assert max(per_problem.values()) <= 12
+    correct = Counter(k.problem_id for k in w.judged if random.Random(str(k)).random() < rate)
+    for problem, reason in w.closed.items():
+        assert (reason == "enough") == (correct[problem] >= 2)
+    if rate == 0:
+        assert set(w.closed.values()) <= {"spent", "deferred"}
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_losses_lose_and_repeat_nothing(seed):
+    w = world(fixed.Policy(n=3), 15, seed, lose=0.05).play()
+    done = [p for p, reason in w.closed.items() if reason == "complete"]
+    for problem in done:
+        assert [w.generated[RolloutKey(problem, i)] for i in range(3)] == [1, 1, 1]
+    assert set(w.judged.values()) == {1}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_poisoned_problem_is_set_aside_and_its_neighbours_are_not(seed):
+    w = world(fixed.Policy(n=3), 15, seed, poison="p7").play()
+    aside = {p for p, reason in w.closed.items() if reason.startswith("set aside")}
+    assert aside == {"p7"}
+    assert w.losses <= 12
+
+
+def test_source_is_asked_before_the_queue_is_dry_and_never_floods():
+    f = fm.Foreman(fixed.Policy(n=2), max_open=5)
+    assert f.handle(fm.ReplicaReady("r", 8)) == [fm.Admit(5)]
+    actions = f.handle(*(fm.Admitted(f"p{i}") for i in range(5)))
+    assert sum(isinstance(a, fm.Generate) for a in actions) == 8
+    assert not any(isinstance(a, fm.Admit) for a in actions)
+    assert f.open_problems == 5
+
+
+def test_history_is_taken_up_where_it_was():
+    past = fm.History(ended=(0, 2), correct=1, unjudged=(2,), partial=(1, 4))
+    f = fm.Foreman(fixed.Policy(n=6))
+    assert f.handle(fm.Admitted("p", past)) == [fm.Verify(RolloutKey("p", 2))]
+    actions = f.handle(fm.ReplicaReady("r", 8))
+    generate = {a.key.index: a.interrupted for a in actions if isinstance(a, fm.Generate)}
+    # 3 was in flight without a logged token; 5 was never handed out
+    assert generate == {1: True, 3: True, 4: True, 5: False}
+
+
+def test_refused_prompt_sets_its_problem_aside_at_once():
+    f = fm.Foreman(fixed.Policy(n=2))
+    f.handle(fm.Admitted("p"), fm.ReplicaReady("r", 1))
+    actions = f.handle(fm.Failed(RolloutKey("p", 0), "prompt too long", fatal=True))
+    assert fm.Close("p", "set aside: prompt too long") in actions
+
+
+def test_enough_aborts_what_is_still_running():
+    f = fm.Foreman(adaptive.Policy(accept=1, at_most=3))
+    f.handle(fm.Admitted("p"), fm.ReplicaReady("r", 8))
+    f.handle(fm.Finished(RolloutKey("p", 0)))
+    actions = f.handle(fm.Judged(RolloutKey("p", 0), Outcome.CORRECT))
+    aborted = [a.key for a in actions if isinstance(a, fm.Abort)]
+    assert aborted == [RolloutKey("p", 1)]
+    assert f.handle(fm.Finished(aborted[0], aborted=True))[0] == fm.Close("p", "enough")
+
+
+def test_adaptive_gives_up_by_posterior_alone():
+    policy = adaptive.Policy(accept=1, at_most=1000, give_up=0.2)
+    w = 1
+    while not (d := policy.decide(Tally(started=w, incorrect=w))).close:
+        w += 1
+    assert d == Decision(close="deferred")
+    left = 1000 - w
+    none = 1.0
+    for i in range(left):  # the product form of the same chance
+        none *= (0.5 + w + i) / (1.0 + w + i)
+    assert 1 - none == pytest.approx(policy.chance(Tally(incorrect=w), left))
+    assert 1 - none < 0.2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"accept": 0}, {"accept": 5, "at_most": 4}, {"give_up": 1.0}, {"prior": (0.0, 1.0)}],
+)
+def test_adaptive_refuses_senseless_options(options):
+    with pytest.raises(ValueError, match="must be"):
+        adaptive.Policy(**options)
