@@ -32,101 +32,24 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from factory.events import (
+    Abort,
+    Action,
+    Admit,
+    Admitted,
+    Close,
+    Event,
+    Failed,
+    Finished,
+    Generate,
+    Judged,
+    ReplicaLost,
+    ReplicaReady,
+    SourceEnded,
+    Verify,
+)
 from factory.policies import Policy, Tally
 from factory.types import Outcome, RolloutKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """What the ledger holds of a problem that an earlier process left open."""
-
-    ended: tuple[int, ...] = ()
-    """Indices of rollouts that are on record, in any way."""
-    correct: int = 0
-    incorrect: int = 0
-    unknown: int = 0
-    unjudged: tuple[int, ...] = ()
-    """Indices (also in `ended`) that finished but have no verdict yet."""
-    partial: tuple[int, ...] = ()
-    """Indices with logged tokens but no end: to be continued."""
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    problem_id: str
-    history: History = History()
-
-
-@dataclass(frozen=True, slots=True)
-class SourceEnded:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaReady:
-    replica: str
-    slots: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaLost:
-    replica: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    key: RolloutKey
-    aborted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    key: RolloutKey
-    reason: str
-    fatal: bool = False
-    """The problem itself is at fault (its prompt does not fit): no second try."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    key: RolloutKey
-    outcome: Outcome
-
-
-Event = Admitted | SourceEnded | ReplicaReady | ReplicaLost | Finished | Failed | Judged
-
-
-@dataclass(frozen=True, slots=True)
-class Admit:
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Generate:
-    replica: str
-    key: RolloutKey
-    interrupted: bool
-    """It ran before: continue from its logged tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    replica: str
-    key: RolloutKey
-
-
-@dataclass(frozen=True, slots=True)
-class Verify:
-    key: RolloutKey
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    problem_id: str
-    reason: str
-
-
-Action = Admit | Generate | Abort | Verify | Close
 
 
 @dataclass(slots=True)

@@ -18,11 +18,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
-from factory import foreman as fm
+from factory import events as ev
 from factory import plugins
 from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left
 from factory.engines import Request
 from factory.feed import Feed
+from factory.foreman import Foreman
 from factory.ledger import Ledger
 from factory.recipe import Recipe
 from factory.records import Closed, Partial, Record
@@ -60,7 +61,7 @@ class Driver:
         self._make_crew = make_crew
         self._display = display
         policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
-        self._foreman = fm.Foreman(policy)
+        self._foreman = Foreman(policy)
         self._can_continue: dict[str, bool] = {}
         self._wanted = 0
         self._stopping = False
@@ -84,7 +85,7 @@ class Driver:
         self._crew = self._make_crew(self._recipe)
         self._feed.wake = self._crew.wake
         try:
-            admitted = [fm.Admitted(p, o.history()) for p, o in self._standing.open.items()]
+            admitted = [ev.Admitted(p, o.history()) for p, o in self._standing.open.items()]
             self._act(self._foreman.handle(*admitted))
             await self._crew.start()
             while not self._foreman.done and not self._stopping:
@@ -97,7 +98,7 @@ class Driver:
             self._ledger.commit()
 
     async def _step(self, crew_events: list[CrewEvent]) -> None:
-        events: list[fm.Event] = []
+        events: list[ev.Event] = []
         for item in crew_events:
             events += self._record(item)
         events += self._admit()
@@ -118,21 +119,21 @@ class Driver:
         self._ledger.append(record)
         self._standing.add(record)
 
-    def _record(self, item: CrewEvent) -> list[fm.Event]:
+    def _record(self, item: CrewEvent) -> list[ev.Event]:
         match item:
             case Joined():
                 self._can_continue[item.replica] = item.info.can_continue
                 self._display.joined(item.replica)
-                return [fm.ReplicaReady(item.replica, item.info.slots)]
+                return [ev.ReplicaReady(item.replica, item.info.slots)]
             case Left():
                 self._display.note(f"{item.replica} is gone ({item.reason}); replacing it")
-                return [fm.ReplicaLost(item.replica)]
+                return [ev.ReplicaLost(item.replica)]
             case Happened():
                 return [e for event in item.events for e in self._record_one(event)]
             case JudgedBatch():
                 return [self._record_verdict(verdict) for verdict in item.verdicts]
 
-    def _record_one(self, event: ReplicaEvent) -> list[fm.Event]:
+    def _record_one(self, event: ReplicaEvent) -> list[ev.Event]:
         match event:
             case Progressed(key, token_ids):
                 self._append(
@@ -141,46 +142,46 @@ class Driver:
                 return []
             case Ended(rollout):
                 self._append(rollout)
-                return [fm.Finished(rollout.key, rollout.completion.finish_reason == "abort")]
+                return [ev.Finished(rollout.key, rollout.completion.finish_reason == "abort")]
             case Broke(key, reason, fatal):
-                return [fm.Failed(key, reason, fatal)]
+                return [ev.Failed(key, reason, fatal)]
 
-    def _record_verdict(self, verdict: Verdict) -> fm.Event:
+    def _record_verdict(self, verdict: Verdict) -> ev.Event:
         self._append(verdict)
-        return fm.Judged(verdict.key, verdict.outcome)
+        return ev.Judged(verdict.key, verdict.outcome)
 
-    def _admit(self) -> list[fm.Event]:
-        events: list[fm.Event] = []
+    def _admit(self) -> list[ev.Event]:
+        events: list[ev.Event] = []
         if self._wanted:
             for item in self._feed.take(self._wanted):
                 if isinstance(item, Problem):
                     self._wanted -= 1
                     self._append(item)
-                    events.append(fm.Admitted(item.id))
+                    events.append(ev.Admitted(item.id))
                 elif not self._standing.has_reject(item):
                     self._append(item)
         if self._feed.ended and not self._foreman.source_ended:
-            events.append(fm.SourceEnded())
+            events.append(ev.SourceEnded())
         return events
 
     # what the foreman decides is carried out
 
-    def _act(self, actions: list[fm.Action]) -> None:
+    def _act(self, actions: list[ev.Action]) -> None:
         requests: dict[str, list[Request]] = defaultdict(list)
         aborts: dict[str, list[RolloutKey]] = defaultdict(list)
         pairs: list[tuple[Problem, Rollout]] = []
         for action in actions:
             match action:
-                case fm.Generate():
+                case ev.Generate():
                     requests[action.replica].append(self._request(action))
-                case fm.Abort():
+                case ev.Abort():
                     aborts[action.replica].append(action.key)
-                case fm.Verify(key):
+                case ev.Verify(key):
                     open_ = self._standing.open[key.problem_id]
                     pairs.append((open_.problem, open_.unjudged[key.index]))
-                case fm.Close():
+                case ev.Close():
                     self._close(action)
-                case fm.Admit(count):
+                case ev.Admit(count):
                     self._wanted += count
                     self._crew.wake()
         for replica, batch in requests.items():
@@ -189,7 +190,7 @@ class Driver:
             self._crew.abort(replica, keys)
         self._crew.verify(pairs)
 
-    def _close(self, action: fm.Close) -> None:
+    def _close(self, action: ev.Close) -> None:
         if action.reason.startswith("set aside"):
             problem = self._standing.open[action.problem_id].problem
             self._append(
@@ -204,7 +205,7 @@ class Driver:
             self._display.note(f"problem {problem.id} {action.reason}")
         self._append(Closed(problem_id=action.problem_id, reason=action.reason))
 
-    def _request(self, action: fm.Generate) -> Request:
+    def _request(self, action: ev.Generate) -> Request:
         key = action.key
         open_: OpenProblem = self._standing.open[key.problem_id]
         request = Request(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from factory.foreman import History
+from factory.events import History
 from factory.ledger import scan
 from factory.records import Closed, Partial, Record
 from factory.report.counts import Counts

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import foreman as fm
+from factory import events as ev
+from factory.foreman import Foreman
 from factory.policies import Decision, Tally, adaptive, fixed
 from factory.types import Outcome, RolloutKey
 
@@ -19,7 +20,7 @@ from factory.types import Outcome, RolloutKey
 class World:
     """Carries out actions in a random order; `rate` is every problem's pass rate."""
 
-    foreman: fm.Foreman
+    foreman: Foreman
     problems: int
     rng: random.Random
     rate: float = 0.5
@@ -37,18 +38,18 @@ class World:
     def act(self, actions):
         for action in actions:
             match action:
-                case fm.Generate(replica, key, _):
+                case ev.Generate(replica, key, _):
                     assert key not in self.running[replica]
                     self.running[replica].add(key)
-                case fm.Abort(replica, key):
+                case ev.Abort(replica, key):
                     if key in self.running.get(replica, ()):
                         self.running[replica].discard(key)
-                        self.act(self.foreman.handle(fm.Finished(key, aborted=True)))
-                case fm.Verify(key):
+                        self.act(self.foreman.handle(ev.Finished(key, aborted=True)))
+                case ev.Verify(key):
                     self.judging.append(key)
-                case fm.Admit(count):
+                case ev.Admit(count):
                     self.wanted += count
-                case fm.Close(pid, reason):
+                case ev.Close(pid, reason):
                     assert pid not in self.closed
                     self.closed[pid] = reason
 
@@ -57,7 +58,7 @@ class World:
         if self.wanted and self.admitted < self.problems:
             out.append(self.admit)
         if self.wanted and self.admitted == self.problems and not self.foreman.source_ended:
-            out.append(lambda: self.act(self.foreman.handle(fm.SourceEnded())))
+            out.append(lambda: self.act(self.foreman.handle(ev.SourceEnded())))
         busy = sorted((r, k) for r, keys in self.running.items() for k in keys)
         if busy:
             replica, key = self.rng.choice(busy)
@@ -69,32 +70,32 @@ class World:
     def admit(self):
         self.wanted -= 1
         self.admitted += 1
-        self.act(self.foreman.handle(fm.Admitted(f"p{self.admitted}")))
+        self.act(self.foreman.handle(ev.Admitted(f"p{self.admitted}")))
 
     def finish(self, replica, key):
         if key.problem_id == self.poison or self.rng.random() < self.lose:
             self.losses += 1
             self.running.pop(replica)
-            self.act(self.foreman.handle(fm.ReplicaLost(replica)))
+            self.act(self.foreman.handle(ev.ReplicaLost(replica)))
             name = f"{replica}'"
             self.running[name] = set()
-            self.act(self.foreman.handle(fm.ReplicaReady(name, 4)))
+            self.act(self.foreman.handle(ev.ReplicaReady(name, 4)))
             return
         self.running[replica].discard(key)
         self.generated[key] += 1
-        self.act(self.foreman.handle(fm.Finished(key)))
+        self.act(self.foreman.handle(ev.Finished(key)))
 
     def judge(self):
         key = self.judging.pop(self.rng.randrange(len(self.judging)))
         self.judged[key] += 1
         right = random.Random(str(key)).random() < self.rate
         outcome = Outcome.CORRECT if right else Outcome.INCORRECT
-        self.act(self.foreman.handle(fm.Judged(key, outcome)))
+        self.act(self.foreman.handle(ev.Judged(key, outcome)))
 
     def play(self, replicas=2):
         for number in range(replicas):
             self.running[f"r{number}"] = set()
-            self.act(self.foreman.handle(fm.ReplicaReady(f"r{number}", 4)))
+            self.act(self.foreman.handle(ev.ReplicaReady(f"r{number}", 4)))
         for _ in range(100_000):
             if self.foreman.done:
                 return self
@@ -104,7 +105,7 @@ class World:
 
 
 def world(policy, problems=20, seed=0, **more):
-    return World(fm.Foreman(policy), problems, random.Random(seed), **more)
+    return World(Foreman(policy), problems, random.Random(seed), **more)
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 9), problems=st.integers(0, 25))
@@ -151,39 +152,39 @@ def test_a_poisoned_problem_is_set_aside_and_its_neighbours_are_not(seed):
 
 
 def test_source_is_asked_before_the_queue_is_dry_and_never_floods():
-    f = fm.Foreman(fixed.Policy(n=2), max_open=5)
-    assert f.handle(fm.ReplicaReady("r", 8)) == [fm.Admit(5)]
-    actions = f.handle(*(fm.Admitted(f"p{i}") for i in range(5)))
-    assert sum(isinstance(a, fm.Generate) for a in actions) == 8
-    assert not any(isinstance(a, fm.Admit) for a in actions)
+    f = Foreman(fixed.Policy(n=2), max_open=5)
+    assert f.handle(ev.ReplicaReady("r", 8)) == [ev.Admit(5)]
+    actions = f.handle(*(ev.Admitted(f"p{i}") for i in range(5)))
+    assert sum(isinstance(a, ev.Generate) for a in actions) == 8
+    assert not any(isinstance(a, ev.Admit) for a in actions)
     assert f.open_problems == 5
 
 
 def test_history_is_taken_up_where_it_was():
-    past = fm.History(ended=(0, 2), correct=1, unjudged=(2,), partial=(1, 4))
-    f = fm.Foreman(fixed.Policy(n=6))
-    assert f.handle(fm.Admitted("p", past)) == [fm.Verify(RolloutKey("p", 2))]
-    actions = f.handle(fm.ReplicaReady("r", 8))
-    generate = {a.key.index: a.interrupted for a in actions if isinstance(a, fm.Generate)}
+    past = ev.History(ended=(0, 2), correct=1, unjudged=(2,), partial=(1, 4))
+    f = Foreman(fixed.Policy(n=6))
+    assert f.handle(ev.Admitted("p", past)) == [ev.Verify(RolloutKey("p", 2))]
+    actions = f.handle(ev.ReplicaReady("r", 8))
+    generate = {a.key.index: a.interrupted for a in actions if isinstance(a, ev.Generate)}
     # 3 was in flight without a logged token; 5 was never handed out
     assert generate == {1: True, 3: True, 4: True, 5: False}
 
 
 def test_refused_prompt_sets_its_problem_aside_at_once():
-    f = fm.Foreman(fixed.Policy(n=2))
-    f.handle(fm.Admitted("p"), fm.ReplicaReady("r", 1))
-    actions = f.handle(fm.Failed(RolloutKey("p", 0), "prompt too long", fatal=True))
-    assert fm.Close("p", "set aside: prompt too long") in actions
+    f = Foreman(fixed.Policy(n=2))
+    f.handle(ev.Admitted("p"), ev.ReplicaReady("r", 1))
+    actions = f.handle(ev.Failed(RolloutKey("p", 0), "prompt too long", fatal=True))
+    assert ev.Close("p", "set aside: prompt too long") in actions
 
 
 def test_enough_aborts_what_is_still_running():
-    f = fm.Foreman(adaptive.Policy(accept=1, at_most=3))
-    f.handle(fm.Admitted("p"), fm.ReplicaReady("r", 8))
-    f.handle(fm.Finished(RolloutKey("p", 0)))
-    actions = f.handle(fm.Judged(RolloutKey("p", 0), Outcome.CORRECT))
-    aborted = [a.key for a in actions if isinstance(a, fm.Abort)]
+    f = Foreman(adaptive.Policy(accept=1, at_most=3))
+    f.handle(ev.Admitted("p"), ev.ReplicaReady("r", 8))
+    f.handle(ev.Finished(RolloutKey("p", 0)))
+    actions = f.handle(ev.Judged(RolloutKey("p", 0), Outcome.CORRECT))
+    aborted = [a.key for a in actions if isinstance(a, ev.Abort)]
     assert aborted == [RolloutKey("p", 1)]
-    assert f.handle(fm.Finished(aborted[0], aborted=True))[0] == fm.Close("p", "enough")
+    assert f.handle(ev.Finished(aborted[0], aborted=True))[0] == ev.Close("p", "enough")
 
 
 def test_adaptive_gives_up_by_posterior_alone():

@@ -1,0 +1,125 @@
+"""What the foreman hears and what it says.
+
+Events come from the driver (or a simulator), actions go back to it. Plain values, in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factory.types import Outcome, RolloutKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What the ledger holds of a problem that an earlier process left open."""
+
+    ended: tuple[int, ...] = ()
+    """Indices of rollouts that are on record, in any way."""
+    correct: int = 0
+    incorrect: int = 0
+    unknown: int = 0
+    unjudged: tuple[int, ...] = ()
+    """Indices (also in `ended`) that finished but have no verdict yet."""
+    partial: tuple[int, ...] = ()
+    """Indices with logged tokens but no end: to be continued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A problem is ready, its reference checked."""
+
+    problem_id: str
+    history: History = History()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnded:
+    """No further problem will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReady:
+    """A replica joined and holds up to `slots` rollouts."""
+
+    replica: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLost:
+    """A replica is gone, with every rollout placed on it."""
+
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A rollout came to an end and is on record."""
+
+    key: RolloutKey
+    aborted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A rollout failed; nothing of it is on record."""
+
+    key: RolloutKey
+    reason: str
+    fatal: bool = False
+    """The problem itself is at fault (its prompt does not fit): no second try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict is on record."""
+
+    key: RolloutKey
+    outcome: Outcome
+
+
+Event = Admitted | SourceEnded | ReplicaReady | ReplicaLost | Finished | Failed | Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Bring so many further problems."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Start a rollout on a replica, or go on with it."""
+
+    replica: str
+    key: RolloutKey
+    interrupted: bool
+    """It ran before: continue from its logged tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Cut a rollout short: it is not needed any more."""
+
+    replica: str
+    key: RolloutKey
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Have a finished rollout judged."""
+
+    key: RolloutKey
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A problem is finished; nothing of it is outstanding."""
+
+    problem_id: str
+    reason: str
+
+
+Action = Admit | Generate | Abort | Verify | Close
