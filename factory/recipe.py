@@ -241,7 +241,8 @@ def _position(place: list[Any], key: str, change: str) -> int:
 
 def _explain(error: pydantic.ValidationError) -> str:
     """Errors of a recipe, unknown keys with the known ones of their section."""
-    unknown = [e for e in error.errors() if e["type"] == "extra_forbidden"]
+    kinds = ("extra_forbidden", "unexpected_keyword_argument")
+    unknown = [e for e in error.errors() if e["type"] in kinds]
     if not unknown:
         return plugins.explain(error)
     *section, key = unknown[0]["loc"]
