@@ -65,7 +65,10 @@ def parser() -> argparse.ArgumentParser:
         ("verify", verify_again),
         ("curate", curate_run),
     ):
-        add(name, function).add_argument("dir", type=Path, metavar="DIR")
+        made = add(name, function)
+        made.add_argument("dir", type=Path, metavar="DIR")
+        if function is verify_again:
+            made.add_argument("--set", action="append", default=[], metavar="KEY.KEY=VALUE")
 
     publish = add("publish", publish_run)
     publish.add_argument("dir", type=Path, metavar="DIR")
@@ -158,7 +161,7 @@ def verify_again(arguments: argparse.Namespace) -> int:
     """Judge every rollout of a run again, without generating, and rewrite its dataset."""
     from factory import run
 
-    run.rejudge(arguments.dir, _say)
+    run.rejudge(arguments.dir, _say, arguments.set)
     return curate_run(arguments)
 
 

@@ -69,11 +69,11 @@ def _read(recipe: Recipe) -> Iterator[Problem | Reject]:
     names = recipe.verifier_options
     for item in intake(
         rows,
-        default_verifier=recipe.verifiers[0].name,
+        default_verifier="",  # the judge has its own default, which a later judging may change
         near_duplicates=options.near_duplicates,
         max_prompt_chars=options.max_prompt_chars,
     ):
-        if isinstance(item, Problem) and item.verifier not in names:
+        if isinstance(item, Problem) and item.verifier and item.verifier not in names:
             yield _reject(
                 item,
                 "unknown_verifier",

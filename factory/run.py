@@ -16,7 +16,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +26,7 @@ from factory.card import About
 from factory.card import Counts as DatasetCounts
 from factory.crew import Crew, LocalCrew
 from factory.curate import CurateResult, curate
-from factory.errors import EngineError, FactoryError, LedgerError
+from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
 from factory.ledger import Ledger
 from factory.plugins import build
 from factory.recipe import Recipe
@@ -106,14 +106,19 @@ def freeze(given: Recipe, folder: Path) -> bool:
                 f"{folder} was started with another recipe:\n{changes}\n"
                 f"Use another --out, or give the old recipe (what may change: {free})."
             )
+    _write(path, text)
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / "recipe.yaml.tmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.tmp")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise LedgerError(f"{folder} cannot be written: {error.strerror}") from error
-    return True
+        raise LedgerError(f"{path.parent} cannot be written: {error.strerror}") from error
 
 
 def frozen(folder: Path) -> Recipe:
@@ -152,13 +157,25 @@ def make_dataset(folder: Path, counts: Counts | None = None) -> CurateResult:
     )
 
 
-def rejudge(folder: Path, say: Callable[[str], None]) -> Counts:
+def rejudge(folder: Path, say: Callable[[str], None], changes: Sequence[str] = ()) -> Counts:
     """Judge every finished rollout of a run again, without generating; changes are recorded.
 
+    Args:
+        changes: to the recipe's `verifiers` and `judging`, as `--set` takes them; they are frozen
+            into the run.
+
     Returns:
-        What changed: the counts of the new verdicts that differ from the old ones.
+        The counts of the new verdicts that differ from the old ones.
+
+    Raises:
+        RecipeError: a change to anything else.
     """
-    chosen = frozen(folder)
+    before = frozen(folder)
+    chosen = recipe.parse(before.to_yaml(), str(folder / "recipe.yaml"), changes)
+    given = {"verifiers": chosen.verifiers, "judging": chosen.judging}
+    if before.model_copy(update=given) != chosen:
+        raise RecipeError("judging again may change `verifiers` and `judging` alone")
+    _write(folder / "recipe.yaml", chosen.to_yaml())
     changed = Counts()
     with Ledger(folder / "ledger") as ledger, feed.make_judge(chosen) as judge:
         for group in groups.read(ledger.folder):
