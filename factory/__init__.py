@@ -1,4 +1,4 @@
 """A factory for verified reasoning traces.
 
-    problems -> rollouts -> verdicts -> traces -> shards -> hub
+problems -> rollouts -> verdicts -> traces -> shards -> hub
 """

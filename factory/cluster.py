@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from typing import Any
 
 import ray
@@ -29,6 +30,7 @@ from factory.types import RolloutKey, Verdict
 
 _OBJECT_STORE_BYTES = 256 << 20
 _STOP_S = 15.0
+_CONNECT_S = 10.0
 
 
 class _ReplicaActor(LocalReplica):
@@ -46,10 +48,7 @@ def connect(recipe: Recipe, resources: Resources) -> None:
     os.environ.update(QUIET)
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if recipe.cluster.address is not None:
-        try:
-            ray.init(address=recipe.cluster.address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise EngineError(f"no Ray cluster at {recipe.cluster.address!r}: {error}") from error
+        _join(recipe.cluster.address, common)
         return
     needed = recipe.cluster.replicas * resources.cpus + recipe.cluster.judges
     ray.init(
@@ -58,6 +57,24 @@ def connect(recipe: Recipe, resources: Resources) -> None:
         include_dashboard=False,
         **common,
     )
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    """Connect to a running cluster.
+
+    Raises:
+        EngineError: there is none.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        if host and port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+        ray.init(address=address, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EngineError(
+            f"no Ray cluster at {address!r}: {error}. Give the address of a running head node "
+            "(HOST:PORT), `auto` on one of its machines, or null to start a cluster here"
+        ) from error
 
 
 class RayReplica:

@@ -109,7 +109,9 @@ class Replica:
                 task.add_done_callback(self._aborts.discard)
 
     async def _abort(self, key: RolloutKey) -> None:
-        handled = await self._engine.abort(self._writing[key].request)
+        if (writing := self._writing.get(key)) is None:
+            return  # It ended before its turn came.
+        handled = await self._engine.abort(writing.request)
         if not handled and (task := self._tasks.get(key)):
             task.cancel()
 

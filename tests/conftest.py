@@ -29,7 +29,7 @@ class Sums:
             prompt = f"What is {a} + {b}?"
             rows.append({"prompt": prompt, "answer": str(a + b), "domain": "math", "level": 1})
             good = [
-                f"<think>\n{how} {a} and {b}, that is {a + b}\n</think>\n\nIt is \\boxed{{{a + b}}}."
+                f"<think>\n{how} {a} and {b}: {a + b}\n</think>\n\nIt is \\boxed{{{a + b}}}."
                 for how in ("adding together", "the sum of", "counting on from")
             ]
             bad = [f"<think>\nhm\n</think>\n\nIt is \\boxed{{{a + b + off}}}." for off in (1, 10)]

@@ -183,9 +183,7 @@ def test_engine_that_cannot_start_is_a_clear_error_and_the_ledger_is_whole(sums,
 
 def test_refused_prompt_sets_one_problem_aside(sums, tmp_path):
     prompt = json.loads(sums.problems.read_text(encoding="utf-8").splitlines()[3])["prompt"]
-    result = run.run(
-        sums.recipe(f"engine.refuse={json.dumps([prompt])}"), tmp_path / "run", quiet
-    )
+    result = run.run(sums.recipe(f"engine.refuse={json.dumps([prompt])}"), tmp_path / "run", quiet)
     assert result.counts.closed == {"complete": 29, "set aside": 1}
     assert result.counts.rejects == {"set_aside": 1}
 

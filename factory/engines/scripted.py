@@ -41,10 +41,13 @@ class Engine:
 
     async def start(self) -> EngineInfo:
         try:
-            lines = Path(self.script).read_text(encoding="utf-8").splitlines()
+            text = Path(self.script).read_text(encoding="utf-8")
         except OSError as error:
             raise EngineError(f"script {self.script!r} cannot be read: {error.strerror}") from error
-        for number, line in enumerate(lines, 1):
+        except UnicodeDecodeError as error:
+            raise EngineError(f"script {self.script!r} is not UTF-8: {error}") from error
+        # Not `splitlines`: it also splits at characters that stand inside JSON strings.
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
             try:
                 row = json.loads(line)
                 self._completions[row["prompt"]] = list(row["completions"])

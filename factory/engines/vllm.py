@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,8 @@ from factory.types import Message
 
 # A replica holds this share more than it runs, so that a freed place is filled without a message.
 _AHEAD = 1.25
+# Tokens of the prompt that a continued completion is decoded behind.
+_CONTEXT = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,25 +136,27 @@ class Engine:
             )
         budget = min(request.sampling.max_tokens, room) - len(request.prefix)
         if budget < 1:
-            yield self._last(request, list(request.prefix), "length", len(prompt), opening)
+            yield self._last(request, list(request.prefix), "length", prompt, opening)
             return
         stream = self._llm.generate(
             {"prompt_token_ids": prompt + list(request.prefix)},
             self._parameters(request, budget),
             _request_id(request),
         )
-        tokens = list(request.prefix)
+        tokens, finish, started = list(request.prefix), None, opening
         try:
-            async for output in stream:
-                part = output.outputs[0]
-                ids = tuple(part.token_ids)
-                tokens += ids
-                yield Chunk(text=opening + part.text, token_ids=ids, num_tokens=len(ids))
-                opening = ""
-                if output.finished:
-                    yield self._last(request, tokens, part.finish_reason, len(prompt), "")
+            async with aclosing(stream):
+                async for output in stream:
+                    part = output.outputs[0]
+                    ids, finish = tuple(part.token_ids), part.finish_reason
+                    tokens += ids
+                    yield Chunk(text=started + part.text, token_ids=ids, num_tokens=len(ids))
+                    started = ""
         except EngineDeadError as error:
             raise EngineDead(str(error)) from error
+        if finish not in ("stop", "length", "abort"):
+            raise RuntimeError(f"vLLM ended the request with {finish!r}")
+        yield self._last(request, tokens, finish, prompt, opening)
 
     def _parameters(self, request: Request, budget: int) -> Any:
         from vllm import SamplingParams
@@ -171,18 +176,30 @@ class Engine:
         )
 
     def _last(
-        self, request: Request, tokens: list[int], finish: Any, prompt_tokens: int, opening: str
+        self, request: Request, tokens: list[int], finish: Any, prompt: list[int], opening: str
     ) -> Chunk:
-        chunk = Chunk(finish_reason=finish, prompt_tokens=prompt_tokens)
+        chunk = Chunk(finish_reason=finish, prompt_tokens=len(prompt))
         if not request.prefix:
             return chunk
-        # Decoded as one: a character may lie across the interruption.
-        text = self._llm.get_tokenizer().decode(tokens, skip_special_tokens=True)
-        return replace(chunk, whole_text=opening + text)
+        # Decoded as one, behind the prompt's end, as vLLM does it: a character may lie across the
+        # interruption, and some tokenizers drop the space before a first word.
+        before = prompt[-_CONTEXT:]
+        text = self._decode(before + tokens)[len(self._decode(before)) :]
+        ends = [end for stop in request.sampling.stop if stop and (end := text.find(stop)) >= 0]
+        return replace(chunk, whole_text=opening + text[: min(ends, default=None)])
+
+    def _decode(self, tokens: list[int]) -> str:
+        text: str = self._llm.get_tokenizer().decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
 
     async def abort(self, request: Request) -> bool:
-        await self._llm.abort(_request_id(request))
-        return True
+        # One that vLLM has not taken in yet would slip through, and then run to its end.
+        known = _request_id(request) in self._llm.output_processor.external_req_ids
+        if known:
+            await self._llm.abort(_request_id(request))
+        return known
 
     async def stop(self) -> None:
         if self._llm is not None:

@@ -57,7 +57,7 @@ class Display:
         before = Snapshot.read(run)
         self._generating_before = before.generating_s if before else 0.0
         self._ready_at: float | None = None
-        self._shown = self._filed = time.monotonic()
+        self._started = self._shown = self._filed = time.monotonic()
         self._recent: list[tuple[float, int]] = []
         self._bar: tqdm[Any] | None = None
         if stream.isatty():
@@ -82,7 +82,7 @@ class Display:
     def joined(self, replica: str) -> None:
         if self._ready_at is None:
             self._ready_at = time.monotonic()
-            self.note(f"{replica} is ready")
+        self.note(f"{replica} is ready")
 
     @property
     def generating_s(self) -> float:
@@ -109,7 +109,10 @@ class Display:
             self._bar.n = counts.closed.total()
             self._bar.set_postfix_str(figures)
         else:
-            clock = f"{self.generating_s:.0f} s"
+            clock = f"{now - self._started:.0f} s"
+            if self._ready_at is None:
+                print(f"[{clock}] waiting for a replica", file=self._stream, flush=True)
+                return
             done = f"{counts.closed.total()} of {counts.problems} problems done"
             print(f"[{clock}] {done}, {figures}", file=self._stream, flush=True)
 

@@ -1,0 +1,117 @@
+"""Near-duplicate text: shingles, MinHash and exact Jaccard.
+
+Two texts are near duplicates when the sets of their word shingles overlap. MinHash finds the
+candidates and says cheaply who cannot be one; the exact Jaccard index decides, so a text is never
+set aside on an estimate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHINGLE = 5
+"""Words per shingle."""
+NUM_PERM = 256
+"""Length of a signature: the standard error of an estimate near 0.8 is 0.025."""
+BANDS = 32
+"""LSH bands of 8 values each: a pair at Jaccard 0.8 is found with probability 0.997."""
+SEED = 42
+MARGIN = 0.15
+"""Six standard errors: a pair estimated this far below the threshold cannot reach it."""
+
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """What is compared instead of the text."""
+
+    shingles: NDArray[np.uint64]
+    """The distinct shingles as sorted 64-bit hashes."""
+    signature: tuple[int, ...]
+    """`NUM_PERM` MinHash values."""
+
+
+def words(text: str) -> list[str]:
+    """The text as words, case and width folded.
+
+    A character that writes a word by itself (Chinese, Japanese, Korean) is a word, and so is
+    every symbol: `3 + 5` and `3 - 5` differ.
+    """
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def shingles(tokens: Sequence[str], size: int = SHINGLE) -> NDArray[np.uint64]:
+    """The distinct runs of `size` words, hashed and sorted; a shorter text is one run."""
+    import rensa
+
+    if not tokens:
+        return np.empty(0, dtype=np.uint64)
+    hashes = np.array(rensa.RMinHash.hash_token_sets([list(tokens)])[0], dtype=np.uint64)
+    size = min(size, len(hashes))
+    runs = np.zeros(len(hashes) - size + 1, dtype=np.uint64)
+    for offset in range(size):
+        runs = _mix(runs + hashes[offset : offset + len(runs)])
+    return np.unique(runs)
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spreads every bit over the whole word (the finaliser of splitmix64); order then counts."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def sketch(text: str) -> Sketch:
+    """The sketch of a text; equal on every machine and in every process."""
+    return sketch_words(words(text))
+
+
+def sketch_words(tokens: Sequence[str]) -> Sketch:
+    """The sketch of a text already cut into words."""
+    import rensa
+
+    found = shingles(tokens)
+    ends = np.array([0, len(found)], dtype=np.uint64)
+    rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(found, ends, NUM_PERM, SEED)
+    return Sketch(shingles=found, signature=tuple(rows.to_rows()[0]))
+
+
+def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
+    """Shared shingles / all shingles; two empty texts are the same text."""
+    if not len(a) and not len(b):
+        return 1.0
+    shared = len(np.intersect1d(a, b, assume_unique=True))
+    return shared / (len(a) + len(b) - shared)
+
+
+def similarity(a: Sketch, b: Sketch, threshold: float) -> float:
+    """The exact Jaccard index, or 0 where it cannot reach the threshold."""
+    small, large = sorted((len(a.shingles), len(b.shingles)))
+    if small < threshold * large:
+        return 0.0
+    agree = sum(x == y for x, y in zip(a.signature, b.signature, strict=True))
+    if agree / NUM_PERM < threshold - MARGIN:
+        return 0.0
+    return jaccard(a.shingles, b.shingles)
+
+
+def band_keys(signature: Sequence[int], salt: bytes = b"") -> list[int]:
+    """One signed 64-bit key per LSH band; texts that share none are not near duplicates."""
+    width = NUM_PERM // BANDS
+    packed = np.array(signature, dtype="<u4").reshape(BANDS, width)
+    return [key64(bytes([band]) + row.tobytes() + salt) for band, row in enumerate(packed)]
+
+
+def key64(data: bytes) -> int:
+    """A signed 64-bit hash: what an SQLite integer holds."""
+    digest = hashlib.blake2b(data, digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)

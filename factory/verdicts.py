@@ -1,0 +1,166 @@
+"""rollout -> verdict: the one place where a checker's failure becomes an outcome.
+
+Verifiers are plain: they raise, hang or blow up. They run in a worker process with a wall-clock
+and a memory limit, and what happens to them is recorded here. A checker that could not tell is
+never a wrong answer: reward is None exactly where the outcome is not `judged`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from factory.sandbox.process import Reply, Worker
+from factory.types import Completion, Outcome, Problem, Rollout, Verdict
+
+
+class Judge:
+    """Judges rollouts with the verifiers of a recipe.
+
+    Example:
+        with Judge({"math": {}}, default="math") as judge:
+            verdict = judge.judge(problem, rollout)
+    """
+
+    def __init__(
+        self,
+        specs: dict[str, dict[str, Any]],
+        default: str,
+        timeout_s: float = 5.0,
+        memory_mb: int = 2048,
+        retries: int = 1,
+    ) -> None:
+        self._known = sorted(specs)
+        self._default = default
+        self._retries = retries
+        self._worker = Worker(specs, timeout_s=timeout_s, memory_mb=memory_mb)
+        self._lock = threading.Lock()
+
+    def judge(self, problem: Problem, rollout: Rollout) -> Verdict:
+        """The verdict on one rollout."""
+        return self.judge_many([(problem, rollout)])[0]
+
+    def judge_many(self, pairs: Sequence[tuple[Problem, Rollout]]) -> list[Verdict]:
+        """One verdict per pair, in order.
+
+        Raises:
+            PluginError: a verifier does not exist or does not take its options.
+            SandboxError: the worker process did not come up.
+        """
+        payloads = (self._payload("verify", p, rollout.completion) for p, rollout in pairs)
+        replies = self._run(payloads)
+        return [
+            self._verdict(problem, rollout, reply)
+            for (problem, rollout), reply in zip(pairs, replies, strict=True)
+        ]
+
+    def self_check(self, problem: Problem) -> str | None:
+        """Why this problem's reference cannot be trusted, in one line; None if it can.
+
+        The reference must be judged correct, and perturbed ones must not be.
+        """
+        return self.self_check_many([problem])[0]
+
+    def self_check_many(self, problems: Sequence[Problem]) -> list[str | None]:
+        """`self_check` of each problem, in order."""
+        replies = self._run(self._payload("check", p) for p in problems)
+        return [_reason(reply) for reply in replies]
+
+    def close(self) -> None:
+        """End the worker process."""
+        with self._lock:
+            self._worker.close()
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _name(self, problem: Problem) -> str:
+        return problem.verifier or self._default
+
+    def _payload(self, op: str, problem: Problem, completion: Completion | None = None) -> Any:
+        """The request as bytes, or a Reply where it cannot even be sent."""
+        name = self._name(problem)
+        if name not in self._known:
+            known = ", ".join(self._known) or "none"
+            return _refused(f"unknown verifier {name!r}; known: {known}")
+        request = {"op": op, "verifier": name, "problem": _plain(problem)}
+        if completion is not None:
+            request["completion"] = _plain(completion)
+        try:
+            return json.dumps(request).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            return _refused(f"the problem is not plain JSON: {error}")
+
+    def _run(self, payloads: Iterable[Any]) -> list[Reply]:
+        """Every payload's reply; hangs and crashes are tried again, nothing else is."""
+        replies: list[Any] = list(payloads)
+        todo = [i for i, payload in enumerate(replies) if not isinstance(payload, Reply)]
+        requests = {i: replies[i] for i in todo}
+        with self._lock:
+            for _ in range(1 + self._retries):
+                answered = self._worker.run([requests[i] for i in todo])
+                for i, reply in zip(todo, answered, strict=True):
+                    replies[i] = reply
+                todo = [i for i in todo if replies[i].fault]
+                if not todo:
+                    break
+        return replies
+
+    def _verdict(self, problem: Problem, rollout: Rollout, reply: Reply) -> Verdict:
+        outcome, reward, extracted, detail = _outcome(reply)
+        name = self._name(problem)
+        return Verdict(
+            problem_id=rollout.problem_id,
+            index=rollout.index,
+            outcome=outcome,
+            reward=reward,
+            extracted=extracted,
+            detail=detail,
+            verifier=name,
+            verifier_version=self._worker.versions.get(name, ""),
+            seconds=reply.seconds,
+        )
+
+
+_FIELDS = {cls: tuple(cls.__dataclass_fields__) for cls in (Problem, Completion)}
+
+
+def _plain(noun: Problem | Completion) -> dict[str, Any]:
+    return {name: getattr(noun, name) for name in _FIELDS[type(noun)]}
+
+
+def _refused(reason: str) -> Reply:
+    return Reply(answer={"raised": reason})
+
+
+def _reason(reply: Reply) -> str | None:
+    if reply.answer is None:
+        return f"the checker failed: {reply.detail}"
+    if raised := reply.answer.get("raised"):
+        return f"the checker failed: {raised}"
+    reason: str | None = reply.answer["reason"]
+    return reason
+
+
+def _outcome(reply: Reply) -> tuple[Outcome, float | None, str | None, str]:
+    """Outcome, reward, extracted, detail; whatever is not a sound answer is an error."""
+    if reply.fault == "timeout":
+        return Outcome.TIMEOUT, None, None, reply.detail
+    if reply.answer is None:
+        return Outcome.ERROR, None, None, reply.detail
+    if raised := reply.answer.get("raised"):
+        return Outcome.ERROR, None, None, raised
+    outcome, extracted = Outcome(reply.answer["outcome"]), reply.answer["extracted"]
+    reward, detail = reply.answer["reward"], reply.answer["detail"]
+    if not outcome.judged:
+        return outcome, None, extracted, detail
+    if reward is None:
+        reward = 1.0 if outcome is Outcome.CORRECT else 0.0
+    if not 0.0 <= reward <= 1.0:  # NaN fails this too
+        return Outcome.ERROR, None, extracted, f"reward {reward!r} is not in [0, 1]: {detail}"
+    return outcome, reward, extracted, detail

@@ -1,0 +1,151 @@
+import datetime
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factory.card import About, CardFacts, Counts, card_text, size_category, write_card
+from factory.shards import ALL, DEFAULT
+
+RECIPE = "name: demo  # a comment\nprompt: |\n  {prompt} costs $5\n  ```\n  code\n  ```\n"
+ABOUT = About(
+    title="Demo: traces",
+    model="org/teacher@1a2b",
+    repo="me/demo",
+    license="apache-2.0",
+    tags=("math", "synthetic"),
+    sources=("data/problems.jsonl", "AI-MO/NuminaMath-1.5"),
+    source_datasets=("AI-MO/NuminaMath-1.5",),
+    prompt_template="{prompt}\nAnswer in \\boxed{}.",
+    system="Think first.",
+    sampling={"temperature": 0.7, "max_tokens": 4096, "stop": []},
+    recipe=RECIPE,
+    versions={"factory": "0.1.0", "vllm": "0.32.0"},
+    rejects={"b.jsonl": {"no_answer": 3, "duplicate": 1200}, "a|b.jsonl": {"malformed": 1}},
+)
+COUNTS = Counts(
+    problems=1000,
+    solved=800,
+    rollouts=4000,
+    judged=3900,
+    correct=2400,
+    accepted=2000,
+    pass_at_1=0.6151,
+    tokens=12_000_000,
+    accepted_tokens=5_000_000,
+    outcomes={"correct": 2400, "incorrect": 1500, "timeout": 100},
+    dropped={"near_duplicate": 300, "over_max_per_problem": 100},
+    verifiers={"math 1": {"correct": 2400, "incorrect": 1500, "timeout": 100}},
+    domains={"": {"problems": 400, "solved": 300, "accepted": 500}},
+)
+FACTS = CardFacts(about=ABOUT, counts=COUNTS)
+
+
+def header(facts):
+    return yaml.safe_load(card_text(facts).split("---\n")[1])
+
+
+def test_the_hub_reads_the_card(tmp_path):
+    write_card(tmp_path, FACTS)
+    data = DatasetCard.load(tmp_path / "README.md").data
+    assert data.pretty_name == "Demo: traces"
+    assert data.license == "apache-2.0"
+    assert data.language == ["en"]
+    assert data.size_categories == ["1K<n<10K"]
+    assert data.source_datasets == ["AI-MO/NuminaMath-1.5"]
+    assert data.tags.count("synthetic") == 1
+    assert "math" in data.tags
+
+
+def test_the_configs_are_explicit_and_counts_are_left_out():
+    data = header(FACTS)
+    assert [config["config_name"] for config in data["configs"]] == ["default", "all"]
+    assert data["configs"][0]["default"] is True
+    assert data["configs"][1]["data_files"] == [{"split": "train", "path": "all/train-*"}]
+    for info, config in zip(data["dataset_info"], (DEFAULT, ALL), strict=True):
+        assert [f["name"] for f in info["features"]] == config.schema.names
+        assert "splits" not in info
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "| problems solved | 800 (80.0%) |",
+        "| traces accepted | 2,000 (50.0% of all) |",
+        "| pass@1 | 61.5% |",
+        "| tokens per accepted trace | 2,500 |",
+        "| tokens generated per accepted trace | 6,000 |",
+        "| timeout | 100 |",
+        "| near_duplicate | 300 |",
+        "| math 1 | 2,400 | 3,900 | 100 |",
+        "| - | 400 | 300 | 500 |",
+        "| a\\|b.jsonl | malformed | 1 |",
+        "| b.jsonl | duplicate | 1,200 |",
+        "| temperature | 0.7 |",
+        "| vllm | 0.32.0 |",
+        "- AI-MO/NuminaMath-1.5",
+        'traces = load_dataset("me/demo", split="train")',
+    ],
+)
+def test_the_body_tells(line):
+    assert line in card_text(FACTS).splitlines()
+
+
+def test_the_recipe_stands_verbatim():
+    (found,) = re.findall(r"^````yaml\n(.*?)^````$", card_text(FACTS), re.S | re.M)
+    assert found == RECIPE
+
+
+def test_the_llama_factory_entry_is_json():
+    (entry,) = re.findall(r"^```json\n(.*?)^```$", card_text(FACTS), re.S | re.M)
+    assert json.loads(entry)["demo"]["columns"] == {"messages": "messages"}
+
+
+def test_a_run_without_anything_has_a_card():
+    facts = CardFacts(about=About(title="t", model="m"), counts=Counts())
+    text = card_text(facts)
+    assert header(facts)["size_categories"] == ["n<1K"]
+    assert "| pass@1 | - |" in text
+    assert "The problem was the whole prompt." in text
+    assert "NAMESPACE/NAME" in text
+    assert "$" not in text
+
+
+def test_the_card_tells_no_time():
+    assert str(datetime.datetime.now(datetime.UTC).year) not in card_text(FACTS)
+    assert card_text(FACTS) == card_text(replace(FACTS))
+
+
+@settings(deadline=None)
+@given(st.text(), st.text(), st.dictionaries(st.text(), st.integers(0, 10**9), max_size=3))
+def test_any_text_gives_a_valid_header_and_whole_tables(title, recipe, dropped):
+    about = replace(ABOUT, title=title, recipe=recipe, system=recipe)
+    facts = CardFacts(about=about, counts=replace(COUNTS, dropped=dropped))
+    text = card_text(facts)
+    loaded = DatasetCard(text, ignore_metadata_errors=False).data
+    assert (loaded.pretty_name or "").split() == title.split()
+    body = text.partition("## What was left out")[2].partition("Rows of the sources")[0]
+    lines = [line for line in body.splitlines() if line.startswith("|")]
+    assert len(lines) == (len(dropped) + 2 if dropped else 0)
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        (0, "n<1K"),
+        (999, "n<1K"),
+        (1000, "1K<n<10K"),
+        (9_999, "1K<n<10K"),
+        (220_000, "100K<n<1M"),
+        (10**6, "1M<n<10M"),
+        (10**12, "100M<n<1B"),
+    ],
+)
+def test_size_categories(rows, name):
+    assert size_category(rows) == name

@@ -1,0 +1,171 @@
+import hashlib
+import json
+
+import datasets
+import pytest
+
+from factory.card import About
+from factory.curate import curate
+from factory.shards import ALL, DEFAULT, Origin
+from factory.traces import Group, TraceOptions
+from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdict, problem_id
+
+ABOUT = About(title="Demo", model="m", recipe="name: demo\n", rejects={"f": {"duplicate": 2}})
+ORIGIN = Origin(sampling=Sampling())
+
+
+def make_group(number, outcomes):
+    prompt = f"What is {number} + 1? 😀"
+    problem = Problem(id=problem_id(prompt), prompt=prompt, answer=str(number + 1), domain="math")
+    judged = []
+    for index, outcome in enumerate(outcomes):
+        text = f"<think>{number} {index} {'so ' * index}</think>{number + 1}"
+        completion = Completion(text=text, num_tokens=10 + index)
+        rollout = Rollout(problem_id=problem.id, index=index, model="m", completion=completion)
+        judged.append((rollout, outcome and make_verdict(problem, index, outcome)))
+    return Group(problem=problem, judged=judged)
+
+
+def make_verdict(problem, index, outcome):
+    return Verdict(
+        problem_id=problem.id,
+        index=index,
+        outcome=outcome,
+        reward=float(outcome is Outcome.CORRECT) if outcome.judged else None,
+        extracted=problem.answer,
+        detail="",
+        verifier="math",
+        verifier_version="1",
+    )
+
+
+def make_groups(count, outcomes=(Outcome.CORRECT, Outcome.INCORRECT, Outcome.TIMEOUT, None)):
+    groups = [make_group(number, outcomes) for number in range(count)]
+    return sorted(groups, key=lambda group: group.problem.id)
+
+
+def run(groups, folder, **options):
+    return curate(groups, folder, TraceOptions(**options), about=ABOUT, origin=ORIGIN)
+
+
+def load(folder, config, cache):
+    datasets.disable_progress_bars()
+    return datasets.load_dataset(str(folder), config, cache_dir=str(cache))
+
+
+def snapshot(folder):
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_the_folder_is_a_dataset(tmp_path):
+    result = run(make_groups(5), tmp_path / "dataset")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset"]
+    default, everything = (
+        load(tmp_path / "dataset", config, tmp_path / "cache") for config in (None, "all")
+    )
+    assert list(default) == list(everything) == ["train"]
+    assert (len(default["train"]), len(everything["train"])) == (5, 20)
+    assert set(default["train"]["correct"]) == {True}
+    assert set(everything["train"]["outcome"]) == {"correct", "incorrect", "timeout", None}
+    keys = list(
+        zip(everything["train"]["problem_id"], everything["train"]["generation_index"], strict=True)
+    )
+    assert keys == sorted(keys)
+    assert default["train"][0]["messages"][-1]["content"].startswith("<think>\n")
+    assert sum(shard.num_rows for shard in result.shards) == 25
+
+
+def test_a_run_without_an_accepted_trace_has_the_schema_and_says_so(tmp_path):
+    run(make_groups(2, (Outcome.INCORRECT,)), tmp_path / "a")
+    run([], tmp_path / "b")
+    for name, rows in (("a", 2), ("b", 0)):
+        folder = tmp_path / name
+        for config, count in ((DEFAULT, 0), (ALL, rows)):
+            stream = datasets.load_dataset(str(folder), config.name, split="train", streaming=True)
+            assert len(list(stream)) == count
+            assert stream.column_names == config.schema.names
+        assert "**No trace was accepted.**" in (folder / "README.md").read_text(encoding="utf-8")
+    assert len(load(tmp_path / "a", "all", tmp_path / "cache")["train"]) == 2
+
+
+def test_the_numbers_add_up(tmp_path):
+    counts = run(make_groups(5), tmp_path / "dataset").counts
+    assert (counts.problems, counts.solved, counts.rollouts) == (5, 5, 20)
+    assert (counts.judged, counts.correct, counts.accepted) == (10, 5, 5)
+    assert counts.pass_at_1 == 0.5
+    assert (counts.tokens, counts.accepted_tokens) == (230, 50)
+    assert counts.outcomes == {"correct": 5, "incorrect": 5, "not judged yet": 5, "timeout": 5}
+    assert counts.verifiers == {"math 1": {"correct": 5, "incorrect": 5, "timeout": 5}}
+    assert counts.domains == {"math": {"accepted": 5, "problems": 5, "solved": 5}}
+    dropped = run(make_groups(2, [Outcome.CORRECT] * 6), tmp_path / "d", near_duplicates=None)
+    assert dropped.counts.dropped == {"over_max_per_problem": 4}
+
+
+def test_the_manifest_lists_every_shard(tmp_path):
+    folder = tmp_path / "dataset"
+    result = run(make_groups(3), folder)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert [shard["path"] for shard in manifest["shards"]] == [s.path for s in result.shards]
+    for shard in manifest["shards"]:
+        data = (folder / shard["path"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == shard["sha256"]
+        assert len(data) == shard["num_bytes"]
+    assert manifest["counts"]["accepted"] == 3
+    assert manifest["options"]["max_per_problem"] == 4
+    assert (folder / "recipe.yaml").read_text(encoding="utf-8") == ABOUT.recipe
+
+
+def test_the_same_groups_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        run(make_groups(50), tmp_path / name)
+    run(make_groups(9), tmp_path / "c")
+    run(make_groups(50), tmp_path / "c")
+    assert snapshot(tmp_path / "a") == snapshot(tmp_path / "b") == snapshot(tmp_path / "c")
+
+
+def test_a_failure_leaves_the_earlier_dataset_as_it_was(tmp_path):
+    def failing():
+        yield from make_groups(3)
+        raise OSError("disk")
+
+    folder = tmp_path / "dataset"
+    run(make_groups(2), folder)
+    before = snapshot(tmp_path)
+    with pytest.raises(OSError, match="disk"):
+        run(failing(), folder)
+    assert snapshot(tmp_path) == before
+    with pytest.raises(OSError, match="disk"):
+        run(failing(), tmp_path / "fresh")
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("step", ["building", "between the renames", "after the renames"])
+def test_what_a_kill_left_behind_is_cleaned_up(tmp_path, step):
+    folder = tmp_path / "dataset"
+    run(make_groups(2), folder)
+    if step == "building":
+        (tmp_path / ".dataset.new" / "data").mkdir(parents=True)
+    elif step == "between the renames":
+        folder.rename(tmp_path / ".dataset.old")
+        (tmp_path / ".dataset.new").mkdir()
+    else:
+        (tmp_path / ".dataset.old").mkdir()
+    run(make_groups(3), folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_a_dataset_behind_a_link_stays_behind_it(tmp_path):
+    (tmp_path / "big" / "disk").mkdir(parents=True)
+    (tmp_path / "dataset").symlink_to(tmp_path / "big" / "disk")
+    for _ in range(2):
+        run(make_groups(2), tmp_path / "dataset")
+    assert (tmp_path / "dataset").is_symlink()
+    assert (tmp_path / "big" / "disk" / "manifest.json").is_file()
+
+
+def test_groups_out_of_order_are_refused(tmp_path):
+    groups = make_groups(2)
+    for wrong in (groups[::-1], [groups[0], groups[0]]):
+        with pytest.raises(ValueError, match="out of order"):
+            run(wrong, tmp_path / "dataset")
