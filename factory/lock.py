@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from factory.errors import LedgerError
 
@@ -67,11 +68,7 @@ class Lock:
             owner = json.loads(text)
         except ValueError:
             owner = {"host": "?", "pid": 0, "start": ""}  # cut off between create and write
-        if owner["host"] == self._owner["host"]:
-            alive = _start(owner["pid"]) == owner["start"]
-        else:
-            alive = silent < STALE_S
-        if alive:
+        if _alive(owner, silent):
             raise LedgerError(
                 f"{self._path.parent} is being written by process {owner['pid']} on "
                 f"{owner['host']}: one writer per run. Wait for it, stop it, or use another --out."
@@ -97,6 +94,22 @@ class Lock:
                 os.utime(self._path, (now := time.time(), now))
             except OSError:
                 continue  # a full or absent disk shows where records are written
+
+
+def is_held(path: Path) -> bool:
+    """Whether a live process holds the lock, as far as this machine can tell."""
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        silent = time.time() - path.stat().st_mtime
+    except (OSError, ValueError):
+        return False
+    return _alive(owner, silent)
+
+
+def _alive(owner: dict[str, Any], silent_s: float) -> bool:
+    if owner["host"] == socket.gethostname():
+        return bool(_start(owner["pid"]) == owner["start"])
+    return silent_s < STALE_S
 
 
 def _start(pid: int) -> str:

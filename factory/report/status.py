@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from factory import standing
 from factory.errors import LedgerError
+from factory.lock import is_held
 from factory.report.counts import Counts
 from factory.report.progress import Snapshot
 from factory.report.summary import table
-
-_LIVE_S = 30.0
 
 
 def status(run: Path) -> Iterator[str]:
@@ -25,8 +23,7 @@ def status(run: Path) -> Iterator[str]:
         raise LedgerError(f"{run} is not a run: it has no recipe.yaml")
     state = standing.read(run / "ledger")
     snapshot = Snapshot.read(run)
-    locked = (run / "ledger" / "lock").exists()
-    live = locked and snapshot is not None and time.time() - snapshot.at < _LIVE_S
+    live = is_held(run / "ledger" / "lock")
     if live:
         head = "running"
     elif state.open:
