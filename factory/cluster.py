@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from factory import plugins
 from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle
 from factory.engines import EngineInfo, Request, Resources
-from factory.errors import EngineError
+from factory.errors import EngineError, FactoryError
 from factory.quiet import QUIET, SECRETS
 from factory.recipe import Recipe
 from factory.replica import ReplicaEvent
@@ -107,12 +107,7 @@ class RayReplica:
             )
             .remote(self._recipe, self._name)
         )
-        try:
-            info: EngineInfo = await self._actor.start.remote()
-        except RayTaskError as error:
-            if isinstance(error.cause, EngineError):
-                raise error.cause from None
-            raise
+        info: EngineInfo = await _answer(self._actor.start.remote())
         return info
 
     async def submit(self, requests: list[Request]) -> None:
@@ -122,11 +117,11 @@ class RayReplica:
         await self._actor.abort.remote(keys)
 
     async def poll(self) -> list[ReplicaEvent]:
-        events: list[ReplicaEvent] = await self._actor.poll.remote()
+        events: list[ReplicaEvent] = await _answer(self._actor.poll.remote())
         return events
 
     async def drain(self) -> list[ReplicaEvent]:
-        events: list[ReplicaEvent] = await self._actor.drain.remote()
+        events: list[ReplicaEvent] = await _answer(self._actor.drain.remote())
         return events
 
     async def stop(self) -> None:
@@ -149,8 +144,11 @@ class RayJudge:
             .remote(recipe)
         )
 
+    async def start(self) -> None:
+        await _answer(self._actor.start.remote())
+
     async def judge(self, pairs: list[Pair]) -> list[Verdict]:
-        verdicts: list[Verdict] = await self._actor.judge.remote(pairs)
+        verdicts: list[Verdict] = await _answer(self._actor.judge.remote(pairs))
         return verdicts
 
     async def stop(self) -> None:
@@ -177,6 +175,16 @@ class RayCrew(Crew):
         await super().close()
         if self._recipe.cluster.address is None:
             await asyncio.to_thread(ray.shutdown)
+
+
+async def _answer(reference: Any) -> Any:
+    """An actor's answer; an error that is meant for the user comes without the remote trace."""
+    try:
+        return await reference
+    except RayTaskError as error:
+        if isinstance(error.cause, FactoryError):
+            raise error.cause from None
+        raise
 
 
 def _bundles(needs: Resources) -> tuple[list[dict[str, float]], str]:

@@ -82,6 +82,7 @@ class ReplicaHandle(Protocol):
 class JudgeHandle(Protocol):
     """A judge, near or far."""
 
+    async def start(self) -> None: ...
     async def judge(self, pairs: list[Pair]) -> list[Verdict]: ...
     async def stop(self) -> None: ...
 
@@ -220,6 +221,7 @@ class Crew:
         while True:
             handle = self.make_judge()
             try:
+                await handle.start()
                 while True:
                     batch = batch or await self._next_batch()
                     self._inbox.put_nowait(JudgedBatch(await handle.judge(batch)))
@@ -279,6 +281,9 @@ class LocalJudge:
 
     def __init__(self, recipe: Recipe) -> None:
         self._judge = make_judge(recipe)
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._judge.start)
 
     async def judge(self, pairs: list[Pair]) -> list[Verdict]:
         return await asyncio.to_thread(self._judge.judge_many, pairs)

@@ -111,7 +111,7 @@ class Feed:
 
     Attributes:
         wake: called from the thread whenever there is something new to take.
-        ended: everything has been taken.
+        ended: nothing further will come; at most rejects are left to take.
     """
 
     def __init__(self, items: Iterator[Problem | Reject]) -> None:

@@ -172,14 +172,17 @@ def _finished_files(folder: Path) -> list[_File]:
 def _listed_shards(manifest: Path) -> dict[str, str]:
     """Path -> sha256, as the manifest lists them."""
     try:
-        shards = json.loads(manifest.read_text(encoding="utf-8"))["shards"]
-        listed = {str(shard["path"]): str(shard["sha256"]) for shard in shards}
-    except (ValueError, KeyError, TypeError) as error:
+        data = json.loads(manifest.read_text(encoding="utf-8"))
+        listed = {str(shard["path"]): str(shard["sha256"]) for shard in data["shards"]}
+        accepted = data.get("counts", {}).get("accepted")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PublishError(
             f"{manifest} is not a manifest ({error!r}); run `factory curate DIR` again"
         ) from None
     if not listed:
         raise PublishError(f"{manifest} lists no shards: there is nothing to publish")
+    if accepted == 0:
+        raise PublishError(f"{manifest}: no trace was accepted, and an empty dataset does not load")
     return listed
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 
 from factory import events as ev
@@ -42,7 +41,7 @@ class Driver:
     Args:
         standing: as read from the ledger; kept up to date.
         feed: problems to come, those in `standing` left out.
-        make_crew: called inside the event loop.
+        crew: everyone who works on it, not yet started.
     """
 
     def __init__(
@@ -51,14 +50,14 @@ class Driver:
         ledger: Ledger,
         standing: Standing,
         feed: Feed,
-        make_crew: Callable[[Recipe], Crew],
+        crew: Crew,
         display: Display,
     ) -> None:
         self._recipe = recipe
         self._ledger = ledger
         self._standing = standing
         self._feed = feed
-        self._make_crew = make_crew
+        self._crew = crew
         self._display = display
         policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
         self._foreman = Foreman(policy)
@@ -82,7 +81,6 @@ class Driver:
         Raises:
             FactoryError: the run cannot go on; the ledger holds everything up to here.
         """
-        self._crew = self._make_crew(self._recipe)
         self._feed.wake = self._crew.wake
         try:
             admitted = [ev.Admitted(p, o.history()) for p, o in self._standing.open.items()]
@@ -92,6 +90,7 @@ class Driver:
                 await self._step(await self._crew.events(_LOOK_S))
             if self._stopping:
                 await self._drain()
+            self._display.stopped()
         finally:
             self._feed.wake = lambda: None
             await self._crew.close()

@@ -214,9 +214,11 @@ def _generate(
 ) -> bool:
     """problems -> rollouts -> verdicts, until done or told to stop; whether it is done."""
 
+    make_crew = crew_for(given)
+
     async def work() -> bool:
         with Display(folder, given.limit) as display:
-            driver = Driver(given, ledger, state, ahead, crew_for(given), display)
+            driver = Driver(given, ledger, state, ahead, make_crew(given), display)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _stop_once, loop, number, driver)
@@ -276,7 +278,9 @@ def _about(chosen: Recipe, counts: Counts) -> About:
             f"{s.name}: " + ", ".join(f"{k}={v}" for k, v in s.options.items())
             for s in chosen.sources
         ),
-        source_datasets=tuple(s.repo for s in sources if hasattr(s, "repo")),
+        source_datasets=tuple(
+            s.repo for s in sources if hasattr(s, "repo") and not Path(s.repo).exists()
+        ),
         prompt_template=chosen.prompt.template,
         system=chosen.prompt.system or "",
         sampling=chosen.model_dump(mode="json")["sampling"],

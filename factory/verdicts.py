@@ -38,6 +38,11 @@ class Judge:
         self._worker = Worker(specs, timeout_s=timeout_s, memory_mb=memory_mb)
         self._lock = threading.Lock()
 
+    def start(self) -> None:
+        """Bring the worker process up now rather than with the first judgement."""
+        with self._lock:
+            self._worker.start()
+
     def judge(self, problem: Problem, rollout: Rollout) -> Verdict:
         """The verdict on one rollout."""
         return self.judge_many([(problem, rollout)])[0]

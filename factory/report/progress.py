@@ -51,12 +51,13 @@ class Snapshot:
 class Display:
     """Shows progress. Use it as a context manager."""
 
-    def __init__(self, run: Path, total: int | None, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, run: Path, total: int | None, stream: TextIO | None = None) -> None:
         self._run = run
-        self._stream = stream
+        self._stream = stream = stream or sys.stderr
         before = Snapshot.read(run)
         self._generating_before = before.generating_s if before else 0.0
         self._ready_at: float | None = None
+        self._stopped_at: float | None = None
         self._started = self._shown = self._filed = time.monotonic()
         self._recent: list[tuple[float, int]] = []
         self._bar: tqdm[Any] | None = None
@@ -84,10 +85,15 @@ class Display:
             self._ready_at = time.monotonic()
         self.note(f"{replica} is ready")
 
+    def stopped(self) -> None:
+        """Generation is over; what follows is tidying up."""
+        self._stopped_at = time.monotonic()
+
     @property
     def generating_s(self) -> float:
-        running = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
-        return self._generating_before + running
+        if self._ready_at is None:
+            return self._generating_before
+        return self._generating_before + (self._stopped_at or time.monotonic()) - self._ready_at
 
     def update(self, counts: Counts, foreman: Foreman) -> None:
         """Called after every batch of events; shows something when it is time to."""
@@ -106,6 +112,7 @@ class Display:
             f"{foreman.running} running, {self._speed(now, counts):.0f} tok/s"
         )
         if self._bar is not None:
+            self._bar.total = counts.problems
             self._bar.n = counts.closed.total()
             self._bar.set_postfix_str(figures)
         else:

@@ -1,0 +1,175 @@
+"""The command line as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from factory import cli
+from tests.hub_double import HubDouble
+
+
+def run(capsys, *words):
+    code = cli.main([str(w) for w in words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_run_status_curate_and_again(sums, tmp_path, capsys):
+    code, out, err = run(capsys, "run", sums.file(), "--out", tmp_path / "run", "--limit", 5)
+    assert code == 0
+    for name in ("problems", "solved", "rollouts", "accepted traces", "pass@1", "tok/s"):
+        assert name in out
+    assert f"factory publish {tmp_path / 'run'}" in out
+    assert "a new run" in err
+    code, out, err = run(capsys, "run", sums.file(), "--out", tmp_path / "run", "--limit", 5)
+    assert code == 0
+    assert "nothing left to do" in err
+    code, out, _ = run(capsys, "status", tmp_path / "run")
+    assert code == 0
+    assert "finished" in out
+    assert "5 admitted, 5 done" in out
+    code, out, _ = run(capsys, "curate", tmp_path / "run")
+    assert code == 0
+    assert "train-" in out
+    code, out, err = run(capsys, "verify", tmp_path / "run")
+    assert code == 0
+    assert "0 verdicts changed" in err
+
+
+def test_dry_run_starts_and_writes_nothing(sums, tmp_path, capsys):
+    code, out, _ = run(capsys, "run", sums.file(), "--out", tmp_path / "run", "--dry-run")
+    assert code == 0
+    assert "name: sums" in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_counts_names_and_quarantines(sums, capsys):
+    lines = sums.problems.read_text(encoding="utf-8").splitlines()
+    lines[0] = "{"
+    lines[1] = json.dumps({"prompt": "Unanswerable?"})
+    sums.problems.write_text("\n".join(lines), encoding="utf-8")
+    code, out, _ = run(capsys, "check", sums.file())
+    assert code == 0
+    assert "28 problems pass" in out
+    assert "problems.jsonl:2: no_answer" in out
+    code, out, _ = run(capsys, "check", sums.file(), "--recipe-only")
+    assert code == 0
+    assert "references" not in out
+
+
+def test_judge_prints_a_verdict_per_row(tmp_path, capsys):
+    rows = [
+        {"prompt": "1/2?", "answer": "1/2", "completion": "It is \\boxed{0.5}."},
+        {"prompt": "1/2?", "answer": "1/2", "completion": "It is \\boxed{0.4}."},
+        {"prompt": "1/2?", "answer": "1/2", "completion": 7},
+        {"prompt": "", "answer": "1/2", "completion": "x"},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows) + "{oops\n", encoding="utf-8")
+    code, out, _ = run(capsys, "judge", "math", path)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [x["outcome"] for x in lines] == [
+        "correct",
+        "incorrect",
+        "bad_row",
+        "bad_row",
+        "bad_row",
+    ]
+    assert [x["row"] for x in lines] == ["1", "2", "3", "4", "5"]
+    assert code == 1
+    rows = [rows[0] | {"outcome": "correct"}, rows[1] | {"outcome": "not_correct"}]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    assert run(capsys, "judge", "math", path)[0] == 0
+    rows[1]["outcome"] = "correct"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    assert run(capsys, "judge", "math", path)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "nowhere.yaml"], "recipe nowhere.yaml: No such file"),
+        (["status", "nowhere"], "nowhere is not a run"),
+        (["curate", "nowhere"], "nowhere is not a run"),
+        (["verify", "nowhere"], "nowhere is not a run"),
+        (["judge", "maths", "x.jsonl"], "unknown verifier 'maths'; known: choice, exact, math"),
+        (["judge", "math", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["judge", "math", "x", "--set", "strict"], "expected OPTION=VALUE"),
+        (["publish", "nowhere", "--repo", "me/x"], "nowhere holds no dataset"),
+    ],
+)
+def test_errors_are_one_line_and_a_code(words, message, capsys):
+    code, _, err = run(capsys, *words)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_list_names_every_plugin(capsys):
+    code, out, _ = run(capsys, "list")
+    assert code == 0
+    for name in (
+        "sources",
+        "engines",
+        "policies",
+        "verifiers",
+        "jsonl",
+        "vllm",
+        "adaptive",
+        "math",
+    ):
+        assert name in out
+
+
+def test_module_runs_and_closes_quietly_when_nobody_reads():
+    done = subprocess.run(
+        f"{sys.executable} -m factory list | head -1", shell=True, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "sources\n"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("xet", [False, True], ids=["lfs", "xet"])
+def test_a_run_is_published_and_loaded_back_by_its_name(sums, tmp_path, capsys, xet):
+    assert run(capsys, "run", sums.file(), "--out", tmp_path / "run")[0] == 0
+    load = (
+        "import datasets, json; d = datasets.load_dataset('me/sums');"
+        "a = datasets.load_dataset('me/sums', 'all', streaming=True);"
+        "print(json.dumps([list(d), len(d['train']), d['train'].column_names,"
+        " sum(1 for _ in a['train'])]))"
+    )
+    with HubDouble(tmp_path / "hub", xet=xet) as hub:
+        hub.add_user("me", "hf_me_0123456789")
+        env = {
+            **os.environ,
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": "hf_me_0123456789",
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_XET": "" if xet else "1",
+        }
+
+        def call(*words):
+            return subprocess.run(
+                [sys.executable, *map(str, words)],
+                env=env, check=False, capture_output=True, text=True,
+            )  # fmt: skip
+
+        words = ("-m", "factory", "publish", tmp_path / "run", "--repo", "me/sums")
+        first, second, loaded = call(*words), call(*words), call("-c", load)
+        assert first.returncode == 0, first.stderr
+        assert "5 files" in first.stdout
+        assert "nothing new" in second.stdout
+        assert loaded.returncode == 0, loaded.stderr
+        splits, rows, columns, everything = json.loads(loaded.stdout.splitlines()[-1])
+    assert splits == ["train"]
+    assert rows > 30
+    assert {"uuid", "messages", "answer", "pass_rate", "verifier_version"} <= set(columns)
+    assert everything == 180
+    assert "hf_me_" not in first.stdout + first.stderr

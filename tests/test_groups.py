@@ -1,0 +1,106 @@
+"""Groups come sorted and complete, however the ledger was written and however small the memory."""
+
+from __future__ import annotations
+
+import random
+
+from factory import groups, standing
+from factory.ledger import Ledger
+from factory.records import Closed, Partial
+from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
+
+
+def verdict(rollout: Rollout, outcome: Outcome, **more) -> Verdict:
+    return Verdict(
+        problem_id=rollout.problem_id,
+        index=rollout.index,
+        outcome=outcome,
+        reward=1.0 if outcome is Outcome.CORRECT else 0.0,
+        extracted=None,
+        detail="",
+        verifier="math",
+        verifier_version="1",
+        **more,
+    )
+
+
+def write(folder, problems=40, per_problem=5, seed=0):
+    rng = random.Random(seed)
+    records = []
+    for number in range(problems):
+        problem = Problem(id=problem_id(f"q{number}"), prompt=f"q{number}", answer="1")
+        rollouts = [
+            Rollout(
+                problem_id=problem.id,
+                index=index,
+                model="m",
+                completion=Completion(
+                    text="x" * rng.randrange(200),
+                    finish_reason="abort" if index == per_problem - 1 else "stop",
+                ),
+            )
+            for index in range(per_problem)
+        ]
+        rng.shuffle(rollouts)
+        records.append([problem, *rollouts, *(verdict(r, Outcome.INCORRECT) for r in rollouts[:3])])
+    with Ledger(folder) as ledger:
+        while any(records):
+            ledger.append(rng.choice([r for r in records if r]).pop(0))
+    return problems * (per_problem - 1)
+
+
+def test_sorted_and_complete_in_one_piece_and_in_many(tmp_path):
+    expected = write(tmp_path / "ledger")
+    whole = list(groups.read(tmp_path / "ledger"))
+    pieces = list(groups.read(tmp_path / "ledger", bucket_bytes=20_000))
+    assert pieces == whole
+    ids = [g.problem.id for g in whole]
+    assert ids == sorted(ids)
+    assert len(ids) == 40
+    assert sum(len(g.judged) for g in whole) == expected
+    for group in whole:
+        assert [r.index for r, _ in group.judged] == [0, 1, 2, 3]
+        assert all(v is None or v.key == r.key for r, v in group.judged)
+    assert not list(tmp_path.glob(".groups-*"))
+
+
+def test_the_last_verdict_counts_and_counts_once(tmp_path):
+    problem = Problem(id=problem_id("q"), prompt="q")
+    rollout = Rollout(problem_id=problem.id, index=0, model="m", completion=Completion(text="x"))
+    first = verdict(rollout, Outcome.INCORRECT)
+    second = verdict(rollout, Outcome.CORRECT, replaces=Outcome.INCORRECT)
+    with Ledger(tmp_path) as ledger:
+        for record in (problem, rollout, first, Closed(problem_id=problem.id, reason="x"), second):
+            ledger.append(record)
+    (group,) = groups.read(tmp_path)
+    assert group.judged == [(rollout, second)]
+    counts = standing.read(tmp_path).counts
+    assert counts.judged == counts.correct == 1
+
+
+def test_standing_of_an_open_problem_is_what_the_foreman_needs(tmp_path):
+    problem = Problem(id=problem_id("q"), prompt="q")
+    done = [
+        Rollout(problem_id=problem.id, index=i, model="m", completion=Completion(text="x"))
+        for i in (0, 2)
+    ]
+    with Ledger(tmp_path) as ledger:
+        for record in (
+            problem,
+            Partial(problem_id=problem.id, index=1, token_ids=(5, 6)),
+            Partial(problem_id=problem.id, index=2, token_ids=(9,)),
+            *done,
+            verdict(done[0], Outcome.CORRECT),
+            Partial(problem_id=problem.id, index=1, token_ids=(7,)),
+        ):
+            ledger.append(record)
+    state = standing.read(tmp_path)
+    open_ = state.open[problem.id]
+    assert open_.prefixes == {1: [5, 6, 7]}
+    assert open_.unjudged == {2: done[1]}
+    history = open_.history()
+    assert (history.ended, history.correct, history.unjudged, history.partial) == (
+        (0, 2), 1, (2,), (1,)
+    )  # fmt: skip
+    assert state.knows(problem.id)
+    assert not state.knows("0" * 16)
