@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from typing import Any
 
@@ -163,6 +164,9 @@ class RayCrew(Crew):
     async def start(self) -> None:
         engine = plugins.build("engine", self._recipe.engine.name, self._recipe.engine.options)
         await asyncio.to_thread(connect, self._recipe, engine.resources())
+        # Ray has put handlers of its own beneath Python's.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.getsignal(number))
         await super().start()
 
     def make_replica(self, name: str) -> ReplicaHandle:

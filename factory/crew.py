@@ -30,7 +30,7 @@ from factory.recipe import Recipe
 from factory.replica import Replica, ReplicaEvent
 from factory.types import Problem, Rollout, RolloutKey, Verdict
 
-_GIVE_UP = 5
+_GIVE_UP = 6
 _JUDGED_AT_ONCE = 64
 
 Pair = tuple[Problem, Rollout]
@@ -245,9 +245,9 @@ class Crew:
 
 
 def _one_line(error: BaseException) -> str:
-    """The last line: what a remote traceback was about."""
+    """What a remote traceback was about: the first sentence of its last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:500] if lines else type(error).__name__
+    return lines[-1].partition(". ")[0][:300] if lines else type(error).__name__
 
 
 class LocalReplica:

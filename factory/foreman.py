@@ -18,10 +18,12 @@ can run at once (`slots` is set so by the engine); the foreman asks for problems
 as the queue is shorter than the slots; admission stops at `max_open` problems, so that slow
 verification holds back the source and never fills memory.
 
-Who is to blame for a lost replica: a rollout that was in flight at a loss is a suspect. Suspects
-run one at a time on a replica; when a replica is lost with a suspect on it, the suspect is blamed
-alone. Before its last attempt a suspect waits until a replica is empty, and runs there alone. So a
-problem that kills engines is found and set aside, and its neighbours are not.
+Who is to blame for a lost replica: most losses are nobody's fault, but a rollout that kills engines
+must be found before it has killed many. What was in flight at a loss is suspect and runs again, at
+first in any company. At a further loss the suspects aboard are split: each may share a replica with
+half as many suspects as before, down to none; what ends well is cleared. Alone, a suspect waits
+until a replica is empty and has it to itself; whoever loses two replicas that way has its problem
+set aside. The guilty one of n is found in about log2(n) losses, the others lose a little time.
 
 Memory: proportional to open problems and replicas, never to the length of the run.
 """
@@ -51,6 +53,8 @@ from factory.events import (
 from factory.policies import Policy, Tally
 from factory.types import Outcome, RolloutKey
 
+_CONVICTIONS = 2
+
 
 @dataclass(slots=True)
 class _Open:
@@ -61,7 +65,11 @@ class _Open:
     closing: str = ""
     """Why it is finished; it stays here until nothing of it is outstanding."""
     attempts: dict[int, int] = field(default_factory=dict)
-    """Failed or lost attempts per rollout index."""
+    """Failed attempts per rollout index."""
+    suspects: dict[int, int] = field(default_factory=dict)
+    """Per rollout index that lost a replica: how many suspects may share one with it."""
+    convictions: dict[int, int] = field(default_factory=dict)
+    """Per rollout index: replicas lost while it had them to itself."""
     placed: dict[int, str] = field(default_factory=dict)
     """Replica per generating rollout index."""
 
@@ -71,8 +79,7 @@ class Foreman:
 
     Args:
         policy: decides per problem.
-        max_attempts: a rollout that fails, or is blamed for a lost replica, this often has its
-            problem set aside.
+        max_attempts: a rollout that fails this often has its problem set aside.
         max_open: admission stops at this many open problems.
     """
 
@@ -83,8 +90,8 @@ class Foreman:
         self._problems: dict[str, _Open] = {}
         self._queue: deque[tuple[RolloutKey, bool]] = deque()
         self._suspects: deque[RolloutKey] = deque()
-        self._suspecting: dict[str, RolloutKey] = {}
-        self._last_attempts: deque[RolloutKey] = deque()
+        self._aboard: dict[str, dict[RolloutKey, int]] = {}
+        self._loners: deque[RolloutKey] = deque()
         self._reserved: dict[str, RolloutKey] = {}
         self._slots: dict[str, int] = {}
         self._total_slots = 0
@@ -163,22 +170,27 @@ class Foreman:
         self._slots[event.replica] = event.slots
         self._total_slots += event.slots
         self._running[event.replica] = {}
+        self._aboard[event.replica] = {}
         self._free[event.replica] = None
 
     def _replica_lost(self, event: ReplicaLost) -> None:
         self._total_slots -= self._slots.pop(event.replica, 0)
         self._free.pop(event.replica, None)
-        self._suspecting.pop(event.replica, None)
+        suspects = self._aboard.pop(event.replica, {})
         lost = self._running.pop(event.replica, {})
-        reserved_for = self._reserved.pop(event.replica, None)
-        if reserved_for is not None and reserved_for not in lost:
-            self._last_attempts.appendleft(reserved_for)
-        suspects = {key for key in lost if self._problems[key.problem_id].attempts.get(key.index)}
+        alone = self._reserved.pop(event.replica, None)
+        if alone is not None and alone not in lost:
+            self._loners.appendleft(alone)
         for key in lost:
             problem = self._problems[key.problem_id]
             del problem.placed[key.index]
-            blamed = key in suspects or not suspects
-            self._again(key, problem, f"replica {event.replica} was lost", lost=True, blamed=blamed)
+            company = max(1, (len(suspects) + 1) // 2) if key in suspects else len(lost)
+            problem.suspects[key.index] = company
+            if key == alone:
+                convictions = problem.convictions.get(key.index, 0) + 1
+                problem.convictions[key.index] = convictions
+            guilty = problem.convictions.get(key.index, 0) >= _CONVICTIONS
+            self._again(key, problem, f"it lost {_CONVICTIONS} replicas alone", give_up=guilty)
 
     def _finished(self, event: Finished) -> None:
         problem = self._release(event.key)
@@ -196,9 +208,10 @@ class Foreman:
         problem = self._release(event.key)
         if problem is None:
             return
-        if event.fatal:
-            problem.attempts[event.key.index] = self._max_attempts
-        self._again(event.key, problem, event.reason)
+        attempts = problem.attempts.get(event.key.index, 0) + 1
+        problem.attempts[event.key.index] = attempts
+        give_up = event.fatal or attempts >= self._max_attempts
+        self._again(event.key, problem, event.reason, give_up=give_up)
 
     def _judged(self, event: Judged) -> None:
         problem = self._problems.get(event.key.problem_id)
@@ -226,32 +239,23 @@ class Foreman:
             del self._reserved[replica]
         if replica not in self._reserved:
             self._free[replica] = None
-        if self._suspecting.get(replica) == key:
-            del self._suspecting[replica]
+        self._aboard[replica].pop(key, None)
         return problem
 
-    def _again(
-        self,
-        key: RolloutKey,
-        problem: _Open,
-        reason: str,
-        *,
-        lost: bool = False,
-        blamed: bool = True,
-    ) -> None:
-        attempts = problem.attempts.get(key.index, 0) + blamed
-        if blamed:
-            problem.attempts[key.index] = attempts
-        if problem.closing or attempts >= self._max_attempts:
+    def _again(self, key: RolloutKey, problem: _Open, reason: str, *, give_up: bool) -> None:
+        """Queue a rollout once more, or set its problem aside."""
+        if problem.closing or give_up:
             problem.tally.running -= 1
             problem.tally.unknown += 1
             if not problem.closing:
                 self._begin_close(key.problem_id, problem, f"set aside: {reason}")
             self._end_close(key.problem_id, problem)
-        elif not lost or not attempts:
+            return
+        company = problem.suspects.get(key.index)
+        if company is None:
             self._queue.appendleft((key, True))
-        elif attempts == self._max_attempts - 1:
-            self._last_attempts.append(key)
+        elif company == 1:
+            self._loners.append(key)
         else:
             self._suspects.append(key)
 
@@ -283,26 +287,36 @@ class Foreman:
     def _dispatch(self) -> None:
         """Hand queued rollouts to replicas with free slots, one at a time in turn."""
         self._dispatch_alone()
-        for replica in list(self._free) if self._suspects else ():
-            if self._suspects and not self._suspecting.get(replica):
-                key = self._suspects.popleft()
-                if self._place(replica, key, interrupted=True):
-                    self._suspecting[replica] = key
+        self._dispatch_suspects()
         while self._queue and self._free:
             key, interrupted = self._queue.popleft()
             self._place(next(iter(self._free)), key, interrupted)
 
     def _dispatch_alone(self) -> None:
-        """Reserve a replica for each last attempt, and start it there once it is empty."""
-        while self._last_attempts and len(self._reserved) < len(self._slots):
+        """Reserve a replica for each that must run alone, and start it there once it is empty."""
+        while self._loners and len(self._reserved) < len(self._slots):
             open_to_all = (r for r in self._slots if r not in self._reserved)
             replica = min(open_to_all, key=lambda r: len(self._running[r]))
-            self._reserved[replica] = self._last_attempts.popleft()
+            self._reserved[replica] = self._loners.popleft()
             self._free.pop(replica, None)
         for replica, key in list(self._reserved.items()):
             if not self._running[replica] and not self._place(replica, key, interrupted=True):
                 del self._reserved[replica]
                 self._free[replica] = None
+
+    def _dispatch_suspects(self) -> None:
+        """Place suspects where they find no more company of their kind than they may have."""
+        for replica in list(self._free) if self._suspects else ():
+            aboard = self._aboard[replica]
+            while self._suspects and replica in self._free:
+                key = self._suspects[0]
+                problem = self._problems.get(key.problem_id)
+                company = problem.suspects[key.index] if problem else 0
+                if problem and len(aboard) >= min([company, *aboard.values()]):
+                    break
+                self._suspects.popleft()
+                if self._place(replica, key, interrupted=True):
+                    aboard[key] = company
 
     def _place(self, replica: str, key: RolloutKey, interrupted: bool) -> bool:
         """Hand one rollout to a replica; False if its problem is finished meanwhile."""

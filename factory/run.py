@@ -72,7 +72,7 @@ def run(given: Recipe, folder: Path, say: Callable[[str], None]) -> Result:
             complete = not worked or _generate(given, folder, ledger, state, ahead)
             _record_rejects(ahead, ledger, state)
         ledger.seal()
-    if not state.counts.problems:
+    if complete and not state.counts.problems:
         raise FactoryError(f"no usable problem in the sources: {_set_aside(state.counts)}")
     result = _dataset(folder, state.counts, fresh=worked or changed) if complete else None
     snapshot = Snapshot.read(folder)

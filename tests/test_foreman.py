@@ -144,11 +144,30 @@ def test_losses_lose_and_repeat_nothing(seed):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_poisoned_problem_is_set_aside_and_its_neighbours_are_not(seed):
-    w = world(fixed.Policy(n=3), 15, seed, poison="p7").play()
+@pytest.mark.parametrize("lose", [0.0, 0.02])
+def test_a_poisoned_problem_is_set_aside_and_its_neighbours_are_not(seed, lose):
+    w = world(fixed.Policy(n=3), 15, seed, poison="p7", lose=lose).play()
     aside = {p for p, reason in w.closed.items() if reason.startswith("set aside")}
     assert aside == {"p7"}
-    assert w.losses <= 12
+    assert w.losses <= 25
+
+
+def test_one_loss_holds_nothing_back():
+    f = Foreman(fixed.Policy(n=64))
+    f.handle(ev.Admitted("p"), ev.ReplicaReady("r", 64))
+    actions = f.handle(ev.ReplicaLost("r"), ev.ReplicaReady("s", 64))
+    again = [a for a in actions if isinstance(a, ev.Generate)]
+    assert len(again) == 64
+    assert all(a.interrupted for a in again)
+
+
+def test_a_second_loss_halves_the_company():
+    f = Foreman(fixed.Policy(n=8))
+    f.handle(ev.Admitted("p"), ev.ReplicaReady("r", 64))
+    f.handle(ev.ReplicaLost("r"), ev.ReplicaReady("s", 64))
+    for name, expected in (("t", 4), ("u", 4), ("v", 2), ("w", 1)):
+        actions = f.handle(ev.ReplicaLost(chr(ord(name) - 1)), ev.ReplicaReady(name, 64))
+        assert sum(isinstance(a, ev.Generate) for a in actions) == expected, name
 
 
 def test_source_is_asked_before_the_queue_is_dry_and_never_floods():
