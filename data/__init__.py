@@ -1,0 +1,1 @@
+"""The tiny default model and its problem set, with the scripts that made both."""
