@@ -16,13 +16,16 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
-@pytest.fixture(autouse=True)
-def _environment() -> Iterator[None]:
+def _kept_environment() -> Iterator[None]:
     """An engine sets variables for its own process; no test sees another one's."""
     before = dict(os.environ)
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+_of_module = pytest.fixture(scope="module", autouse=True)(_kept_environment)
+_of_test = pytest.fixture(autouse=True)(_kept_environment)
 
 
 class Sums:
