@@ -2,16 +2,17 @@
 
     python -m benchmarks.throughput [--repeats 3] [--problems 120] [--n 16] [--json]
 
-Bare: `vllm.LLM.generate`, all prompts at once, in one process, the quickstart's engine settings,
-sampling and seeds; loading is not counted. Run: `factory run` with the `fixed` policy (no rollout
-is aborted), from the first replica's readiness to the end of generation, judging, and every commit
-to the ledger. The two take turns, so that a noisy machine troubles both alike.
+Bare: `vllm.LLM.generate`, all prompts at once, with vLLM's own process layout, the quickstart's
+engine settings, sampling and seeds; loading is not counted. Run: `factory run` with the `fixed`
+policy (no rollout is aborted), from the first replica's readiness to the last verdict, every
+commit to the ledger included. The two take turns, so that a noisy machine troubles both alike.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def bare(n: int, changes: list[str]) -> tuple[int, float]:
     """Tokens and seconds of the bare engine."""
     from factory.quiet import QUIET
 
-    env = {**_environment(), **QUIET, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
+    env = {**os.environ, **QUIET, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
     with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as script:
         script.write(BARE)
         script.flush()
@@ -82,12 +83,6 @@ def whole_run(changes: list[str]) -> tuple[int, float]:
         given = recipe.load(Path(RECIPE), changes)
         result = run.run(given, Path(folder) / "run", lambda _: None)
         return result.counts.tokens, result.generating_s
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
 
 
 def main() -> None:

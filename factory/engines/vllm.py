@@ -74,6 +74,10 @@ class Engine:
         if gpus is None:
             gpus = 0 if _cpu_build() else self.tensor_parallel_size * self.pipeline_parallel_size
         environment = {"VLLM_CPU_KVCACHE_SPACE": str(self.cpu_kvcache_gib)}
+        if _cpu_build() and gpus == 0:
+            # The worker inside the engine's process: two of them would spin for each other on
+            # cores that everything else needs too.
+            environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         if not self.allow_download:
             environment["HF_HUB_OFFLINE"] = "1"
         return Resources(
