@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0 only if nothing was left undone."""
+    """Run one command; the exit code is 0 only if nothing was left undone, 130 if interrupted."""
     os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
@@ -32,6 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -108,7 +115,11 @@ def run_recipe(arguments: argparse.Namespace) -> int:
         _say(f"{folder}: nothing left to do")
     print(table(summary(folder, result.counts, result.dataset, result.generating_s)))
     print(next_steps(folder))
-    return 0
+    if failed := result.counts.closed["set aside"]:
+        _say(
+            f"{failed} problems were set aside because generation failed: {folder}/ledger says why"
+        )
+    return 1 if failed else 0
 
 
 def check_recipe(arguments: argparse.Namespace) -> int:

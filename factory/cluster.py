@@ -121,9 +121,8 @@ class RayReplica:
         events: list[ReplicaEvent] = await _answer(self._actor.poll.remote())
         return events
 
-    async def drain(self) -> list[ReplicaEvent]:
-        events: list[ReplicaEvent] = await _answer(self._actor.drain.remote())
-        return events
+    async def drain(self) -> None:
+        await _answer(self._actor.drain.remote())
 
     async def stop(self) -> None:
         if self._actor is not None:

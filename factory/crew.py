@@ -32,6 +32,7 @@ from factory.types import Problem, Rollout, RolloutKey, Verdict
 
 _GIVE_UP = 6
 _JUDGED_AT_ONCE = 64
+_CLOSE_S = 30.0
 
 Pair = tuple[Problem, Rollout]
 
@@ -75,7 +76,7 @@ class ReplicaHandle(Protocol):
     async def submit(self, requests: list[Request]) -> None: ...
     async def abort(self, keys: list[RolloutKey]) -> None: ...
     async def poll(self) -> list[ReplicaEvent]: ...
-    async def drain(self) -> list[ReplicaEvent]: ...
+    async def drain(self) -> None: ...
     async def stop(self) -> None: ...
 
 
@@ -97,6 +98,7 @@ class Crew:
         self._handles: dict[str, ReplicaHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tended = 0
+        self._error: BaseException | None = None
         self._loop = asyncio.get_running_loop()
 
     def make_replica(self, name: str) -> ReplicaHandle:
@@ -119,18 +121,24 @@ class Crew:
         Raises:
             FactoryError: the run cannot go on.
         """
-        try:
-            batch = [await asyncio.wait_for(self._inbox.get(), timeout)]
-        except TimeoutError:
-            return []
+        batch: list[CrewEvent | BaseException | None] = []
+        if self._error is None:
+            try:
+                async with asyncio.timeout(timeout):
+                    batch.append(await self._inbox.get())
+            except TimeoutError:
+                return []
         while not self._inbox.empty():
             batch.append(self._inbox.get_nowait())
         events: list[CrewEvent] = []
         for item in batch:
             if isinstance(item, BaseException):
-                raise item
-            if item is not None:
+                self._error = item
+            elif item is not None:
                 events.append(item)
+        if self._error is not None and not events:  # what happened before it comes first
+            error, self._error = self._error, None
+            raise error
         return events
 
     def wake(self) -> None:
@@ -149,28 +157,27 @@ class Crew:
         for pair in pairs:
             self._unjudged.put_nowait(pair)
 
-    async def drain(self, timeout: float) -> list[Happened]:
-        """Cut all generation short; what comes back is to be logged."""
-        handles = dict(self._handles)
-        drained = await asyncio.gather(
-            *(asyncio.wait_for(h.drain(), timeout) for h in handles.values()),
-            return_exceptions=True,
-        )
-        return [
-            Happened(name, events)
-            for name, events in zip(handles, drained, strict=True)
-            if not isinstance(events, BaseException)
-        ]
+    def drain(self) -> set[str]:
+        """Cut all generation short; each replica named ends its events with `Drained`."""
+        for handle in self._handles.values():
+            self._spawn(self._tell(handle.drain()), "drain")
+        return set(self._handles)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while pending := [task for task in self._tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=_CLOSE_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._inbox.put_nowait(error)
 
     async def _tell(self, message: Coroutine[Any, Any, None]) -> None:
         try:
@@ -183,8 +190,9 @@ class Crew:
         while failures < _GIVE_UP:
             label = name if not generation else f"{name}.{generation}"
             generation += 1
-            handle = self.make_replica(label)
+            handle: ReplicaHandle | None = None
             try:
+                handle = self.make_replica(label)
                 info = await handle.start()
                 self._handles[label] = handle
                 self._inbox.put_nowait(Joined(label, info))
@@ -209,9 +217,10 @@ class Crew:
                 EngineError(f"every replica failed {_GIVE_UP} times in a row; the last: {reason}")
             )
 
-    async def _stop(self, handle: ReplicaHandle | JudgeHandle) -> None:
+    async def _stop(self, handle: ReplicaHandle | JudgeHandle | None) -> None:
         try:
-            await handle.stop()
+            if handle is not None:
+                await handle.stop()
         except Exception:
             return  # it is being thrown away
 
@@ -219,8 +228,9 @@ class Crew:
         failures = 0
         batch: list[Pair] = []
         while True:
-            handle = self.make_judge()
+            handle: JudgeHandle | None = None
             try:
+                handle = self.make_judge()
                 await handle.start()
                 while True:
                     batch = batch or await self._next_batch()
@@ -269,8 +279,8 @@ class LocalReplica:
     async def poll(self) -> list[ReplicaEvent]:
         return await self._replica.poll()
 
-    async def drain(self) -> list[ReplicaEvent]:
-        return await self._replica.drain()
+    async def drain(self) -> None:
+        await self._replica.drain()
 
     async def stop(self) -> None:
         await self._replica.stop()

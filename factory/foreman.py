@@ -190,7 +190,9 @@ class Foreman:
                 convictions = problem.convictions.get(key.index, 0) + 1
                 problem.convictions[key.index] = convictions
             guilty = problem.convictions.get(key.index, 0) >= _CONVICTIONS
-            self._again(key, problem, f"it lost {_CONVICTIONS} replicas alone", give_up=guilty)
+            self._again(
+                key, problem, f"set aside: it lost {_CONVICTIONS} replicas alone", give_up=guilty
+            )
 
     def _finished(self, event: Finished) -> None:
         problem = self._release(event.key)
@@ -211,7 +213,8 @@ class Foreman:
         attempts = problem.attempts.get(event.key.index, 0) + 1
         problem.attempts[event.key.index] = attempts
         give_up = event.fatal or attempts >= self._max_attempts
-        self._again(event.key, problem, event.reason, give_up=give_up)
+        reason = f"refused: {event.reason}" if event.fatal else f"set aside: {event.reason}"
+        self._again(event.key, problem, reason, give_up=give_up)
 
     def _judged(self, event: Judged) -> None:
         problem = self._problems.get(event.key.problem_id)
@@ -248,7 +251,7 @@ class Foreman:
             problem.tally.running -= 1
             problem.tally.unknown += 1
             if not problem.closing:
-                self._begin_close(key.problem_id, problem, f"set aside: {reason}")
+                self._begin_close(key.problem_id, problem, reason)
             self._end_close(key.problem_id, problem)
             return
         company = problem.suspects.get(key.index)

@@ -2,17 +2,23 @@
 
 The lock is a file created exclusively; it names host, process and that process's start time. No
 byte-range locks (NFS and Lustre mounts often lack them). A lock is stale when its process is gone
-(same host) or when its heartbeat has stopped for `STALE_S` by the file server's own clock (other
-host). Not covered: a writer on another host that is suspended for longer than that and wakes up.
+or a zombie (same host), when its heartbeat has stopped for `STALE_S` by the file server's own clock
+(other host), or when it names no process. The file appears with its content (written aside, then
+linked), so it is never half-written; a random nonce tells one lock from the next, and what turns
+out not to be the lock that was judged stale is put back. Not covered: a writer on another host
+that is suspended for longer than `STALE_S` and wakes up, and a third process that takes the lock
+in the instant between taking aside and putting back.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +37,14 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._owner = {
+        self._nonce = secrets.token_hex(8)
+        owner = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "start": _start(os.getpid()),
+            "nonce": self._nonce,
         }
+        self._content = json.dumps(owner).encode()
         self._acquire()
         self._released = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="ledger-lock", daemon=True)
@@ -44,45 +53,69 @@ class Lock:
     def release(self) -> None:
         self._released.set()
         self._heart.join()
-        self._path.unlink(missing_ok=True)
+        if self._is_mine():
+            self._path.unlink(missing_ok=True)
+
+    def _is_mine(self) -> bool:
+        try:
+            return self._path.read_bytes() == self._content
+        except OSError:
+            return False
+
+    def _aside(self, purpose: str) -> Path:
+        """A name of our own beside the lock; process ids would collide across hosts."""
+        return self._path.with_name(f"{self._path.name}.{purpose}.{self._nonce}")
 
     def _acquire(self) -> None:
-        for _ in range(3):
-            try:
-                fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-            except FileExistsError:
-                self._remove_if_stale()
-                continue
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                json.dump(self._owner, file)
-            return
+        new = self._aside("new")
+        try:
+            with new.open("xb") as file:
+                file.write(self._content)
+                file.flush()
+                os.fsync(file.fileno())
+            for _ in range(3):
+                try:
+                    os.link(new, self._path)
+                except FileExistsError:
+                    if not self._is_mine():  # NFS may report a link as failed that was made
+                        self._remove_if_stale()
+                        continue
+                return
+        finally:
+            new.unlink(missing_ok=True)
         raise LedgerError(f"{self._path}: another process keeps taking this run; try again")
 
     def _remove_if_stale(self) -> None:
         try:
-            text = self._path.read_text(encoding="utf-8")
+            content = self._path.read_bytes()
             silent = self._server_time() - self._path.stat().st_mtime
         except FileNotFoundError:
             return
-        try:
-            owner = json.loads(text)
-        except ValueError:
-            owner = {"host": "?", "pid": 0, "start": ""}  # cut off between create and write
-        if _alive(owner, silent):
+        owner = _owner(content)
+        if owner and _alive(owner, silent):
             raise LedgerError(
                 f"{self._path.parent} is being written by process {owner['pid']} on "
                 f"{owner['host']}: one writer per run. Wait for it, stop it, or use another --out."
             )
-        # Renaming first: of two processes that find it stale, one gets it.
-        mine = self._path.with_name(f"{self._path.name}.stale.{os.getpid()}")
+        self._remove(content)
+
+    def _remove(self, stale: bytes) -> None:
+        """Remove the lock if it still is the one judged stale.
+
+        Renaming first: of two processes that find it stale, one gets it.
+        """
+        aside = self._aside("stale")
         try:
-            os.rename(self._path, mine)
+            os.rename(self._path, aside)
         except FileNotFoundError:
             return
-        mine.unlink()
+        if aside.read_bytes() != stale:  # replaced since: another process's fresh lock
+            with suppress(FileExistsError):
+                os.link(aside, self._path)
+        aside.unlink()
 
     def _server_time(self) -> float:
-        probe = self._path.with_name(f"{self._path.name}.clock.{os.getpid()}")
+        probe = self._aside("clock")
         probe.touch()
         now = probe.stat().st_mtime
         probe.unlink()
@@ -90,32 +123,46 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_S):
-            try:
-                os.utime(self._path, (now := time.time(), now))
-            except OSError:
-                continue  # a full or absent disk shows where records are written
+            # A full or absent disk shows where records are written.
+            with suppress(OSError):
+                if self._is_mine():
+                    os.utime(self._path, (now := time.time(), now))
 
 
 def is_held(path: Path) -> bool:
     """Whether a live process holds the lock, as far as this machine can tell."""
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
+        owner = _owner(path.read_bytes())
         silent = time.time() - path.stat().st_mtime
-    except (OSError, ValueError):
+    except OSError:
         return False
-    return _alive(owner, silent)
+    return owner is not None and _alive(owner, silent)
+
+
+def _owner(content: bytes) -> dict[str, Any] | None:
+    """What a lock says, or None if it is none."""
+    try:
+        owner = json.loads(content)
+    except ValueError:
+        return None
+    keys = {"host": str, "pid": int, "start": str}
+    if isinstance(owner, dict) and all(isinstance(owner.get(k), t) for k, t in keys.items()):
+        return owner
+    return None
 
 
 def _alive(owner: dict[str, Any], silent_s: float) -> bool:
-    if owner["host"] == socket.gethostname():
+    # A system without /proc knows no start times: there only the heartbeat tells.
+    if owner["host"] == socket.gethostname() and owner["start"]:
         return bool(_start(owner["pid"]) == owner["start"])
     return silent_s < STALE_S
 
 
 def _start(pid: int) -> str:
-    """Start time of a process in clock ticks since boot; empty if there is no such process."""
+    """Start time of a process in clock ticks since boot; empty if there is none or it is dead."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]

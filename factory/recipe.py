@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from factory import plugins
 from factory.errors import PluginError, RecipeError
@@ -74,9 +74,9 @@ class Intake(Section):
 class Judging(Section):
     """Limits of the process in which verifiers run."""
 
-    timeout_s: float = Field(5.0, gt=0)
+    timeout_s: float = Field(5.0, gt=0, le=86_400)
     """Wall-clock seconds per judgement."""
-    memory_mb: int = Field(2048, ge=256)
+    memory_mb: int = Field(2048, ge=256, le=1_048_576)
     """Address space of a worker process."""
     retries: int = Field(1, ge=0)
     """Further tries after a crash or a time-out of the checker."""
@@ -131,8 +131,19 @@ class Recipe(Section):
     # a rollout or a verdict is.
     MAY_VARY: ClassVar[tuple[str, ...]] = ("limit", "judging", "traces", "cluster", "card")
 
+    @field_validator("verifiers")
+    @classmethod
+    def _verifiers_differ(cls, verifiers: tuple[Plugin, ...]) -> tuple[Plugin, ...]:
+        names = [verifier.name for verifier in verifiers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is listed twice; a verifier has one set of options")
+        return verifiers
+
     @model_validator(mode="after")
-    def _plugins_exist(self) -> Recipe:
+    def _plugins_exist(self, info: ValidationInfo) -> Recipe:
+        if not (info.context or {}).get("build", True):
+            return self
         for source in self.sources:
             plugins.build("source", source.name, source.options)
         plugins.build("policy", self.policy.name, self.policy.options)
@@ -157,11 +168,13 @@ class Recipe(Section):
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
-def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
+def load(path: Path, changes: Sequence[str] = (), *, build: bool = True) -> Recipe:
     """Read and check a recipe.
 
     Args:
         changes: `a.b=c` each, applied on top; values are YAML, list items by position.
+        build: make every plug-in, so that its options are checked; a recipe that was checked once
+            loads without where its model, its sources or its verifiers are not at hand.
 
     Raises:
         RecipeError: with the file, the key, the rule, the value and the choices.
@@ -172,21 +185,18 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"recipe {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {path}: not UTF-8: {error.reason}") from error
-    return parse(text, str(path), changes)
+    return parse(text, str(path), changes, build=build)
 
 
-def parse(text: str, where: str, changes: Sequence[str] = ()) -> Recipe:
+def parse(text: str, where: str, changes: Sequence[str] = (), *, build: bool = True) -> Recipe:
     """As `load`, from text; `where` names it in errors."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: not YAML: {error}") from error
+    data = _read_yaml(text, where)
     if not isinstance(data, dict):
         raise RecipeError(f"{where}: a recipe is a mapping, got {type(data).__name__}")
     for change in changes:
         _set(data, change)
     try:
-        return Recipe.model_validate(data)
+        return Recipe.model_validate(data, context={"build": build})
     except pydantic.ValidationError as error:
         raise RecipeError(f"{where}: {_explain(error)}") from None
     except PluginError as error:
@@ -206,15 +216,35 @@ def difference(frozen: Recipe, given: Recipe) -> str:
     return "\n".join(lines)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is written twice is an error."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                problem = f"the key {key.value!r} is written twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number out of range
+        raise RecipeError(f"{where}: not YAML: {error}") from error
+    except RecursionError:
+        raise RecipeError(f"{where}: not YAML: nested too deeply") from None
+
+
 def _set(data: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     keys = path.split(".")
     if not equals or not all(keys):
         raise RecipeError(f"--set {change!r}: expected KEY.KEY=VALUE, for example policy.n=8")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {change!r}: the value is not YAML: {error}") from error
+    value = _read_yaml(text, f"--set {change!r}")
     place: Any = data
     for key in keys[:-1]:
         place = _child(place, key, change)
@@ -226,15 +256,16 @@ def _set(data: dict[str, Any], change: str) -> None:
 
 def _child(place: Any, key: str, change: str) -> Any:
     if isinstance(place, list):
-        return place[_position(place, key, change)]
-    child = place.setdefault(key, {})
+        child = place[_position(place, key, change)]
+    else:
+        child = place.setdefault(key, {})
     if not isinstance(child, (dict, list)):
         raise RecipeError(f"--set {change!r}: {key!r} holds {child!r}, not a mapping")
     return child
 
 
 def _position(place: list[Any], key: str, change: str) -> int:
-    if not key.isdigit() or int(key) >= len(place):
+    if not key.isdecimal() or int(key) >= len(place):
         raise RecipeError(f"--set {change!r}: {key!r} is no position in a list of {len(place)}")
     return int(key)
 

@@ -24,6 +24,8 @@ class Progressed:
     """Tokens written since the last report of this rollout."""
 
     key: RolloutKey
+    start: int
+    """How many tokens of the rollout come before these."""
     token_ids: tuple[int, ...]
 
 
@@ -44,7 +46,12 @@ class Broke:
     """The request itself is at fault."""
 
 
-ReplicaEvent = Progressed | Ended | Broke
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Nothing more will happen: everything was cut short, and reported before this."""
+
+
+ReplicaEvent = Progressed | Ended | Broke | Drained
 
 
 @dataclass(slots=True)
@@ -55,6 +62,8 @@ class _Writing:
     started: float
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
+    logged: int = 0
+    """Tokens reported so far, those of the prefix included."""
     unlogged: list[int] = field(default_factory=list)
     num_tokens: int = 0
     prompt_tokens: int = 0
@@ -98,7 +107,9 @@ class Replica:
 
     def submit(self, requests: Iterable[Request]) -> None:
         for request in requests:
-            self._writing[request.key] = _Writing(request=request, started=time.monotonic())
+            self._writing[request.key] = _Writing(
+                request=request, started=time.monotonic(), logged=len(request.prefix)
+            )
             self._tasks[request.key] = asyncio.create_task(self._run(request.key))
 
     def abort(self, keys: Iterable[RolloutKey]) -> None:
@@ -122,10 +133,11 @@ class Replica:
             EngineDead: the engine is gone, and with it every rollout in progress.
         """
         try:
-            await asyncio.wait_for(self._news.wait(), timeout)
-            await asyncio.sleep(_GATHER_S)
+            async with asyncio.timeout(timeout):
+                await self._news.wait()
         except TimeoutError:
             return []
+        await asyncio.sleep(_GATHER_S)
         if self._dead is not None and not self._events:
             raise EngineDead(str(self._dead)) from self._dead
         self._news.clear()
@@ -134,14 +146,13 @@ class Replica:
         events, self._events = self._events, []
         return events
 
-    async def drain(self) -> list[ReplicaEvent]:
-        """Cut everything short and return what is not yet logged of it, to be continued later."""
+    async def drain(self) -> None:
+        """Cut everything short; `poll` reports what was not yet logged of it, then `Drained`."""
         self._draining = True
         tasks = list(self._tasks.values())
         self.abort(list(self._tasks))
         await asyncio.gather(*tasks, return_exceptions=True)
-        events, self._events = self._events, []
-        return events
+        self._emit(Drained())
 
     async def stop(self) -> None:
         for task in self._tasks.values():
@@ -171,10 +182,16 @@ class Replica:
 
     def _end(self, writing: _Writing, finish: FinishReason) -> None:
         if finish == "abort" and self._draining:
-            if writing.unlogged:
-                self._emit(Progressed(writing.request.key, tuple(writing.unlogged)))
+            self._report(writing)
         else:
             self._emit(Ended(self._rollout(writing, finish)))
+
+    def _report(self, writing: _Writing) -> None:
+        """Hand over what has not been logged yet."""
+        if writing.unlogged:
+            self._emit(Progressed(writing.request.key, writing.logged, tuple(writing.unlogged)))
+            writing.logged += len(writing.unlogged)
+            writing.unlogged.clear()
 
     async def _write(self, writing: _Writing) -> FinishReason:
         stream = self._engine.generate(writing.request)
@@ -184,8 +201,7 @@ class Replica:
                 if chunk.finish_reason is not None:
                     return chunk.finish_reason
                 if len(writing.unlogged) >= self._log_every:
-                    self._emit(Progressed(writing.request.key, tuple(writing.unlogged)))
-                    writing.unlogged.clear()
+                    self._report(writing)
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
         raise RuntimeError("the engine's stream ended without a finish reason")

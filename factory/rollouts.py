@@ -14,6 +14,8 @@ nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections import defaultdict
 from dataclasses import replace
 
@@ -21,12 +23,13 @@ from factory import events as ev
 from factory import plugins
 from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left
 from factory.engines import Request
+from factory.errors import FactoryError
 from factory.feed import Feed
 from factory.foreman import Foreman
 from factory.ledger import Ledger
 from factory.recipe import Recipe
 from factory.records import Closed, Partial, Record
-from factory.replica import Broke, Ended, Progressed, ReplicaEvent
+from factory.replica import Broke, Drained, Ended, Progressed, ReplicaEvent
 from factory.report.progress import Display
 from factory.standing import OpenProblem, Standing
 from factory.types import Problem, Reject, Rollout, RolloutKey, Verdict
@@ -91,6 +94,10 @@ class Driver:
             if self._stopping:
                 await self._drain()
             self._display.stopped()
+        except FactoryError:
+            with contextlib.suppress(FactoryError):  # the first error is the one to tell
+                await self._drain()
+            raise
         finally:
             self._feed.wake = lambda: None
             await self._crew.close()
@@ -106,11 +113,17 @@ class Driver:
         self._display.update(self._standing.counts, self._foreman)
 
     async def _drain(self) -> None:
-        for happened in await self._crew.drain(_DRAIN_S):
-            self._record(happened)
-        for event in await self._crew.events(0):
-            self._record(event)
-        self._ledger.commit()
+        """Put on record what is being written, so that it can be continued."""
+        writing = self._crew.drain()
+        deadline = time.monotonic() + _DRAIN_S
+        while writing and time.monotonic() < deadline:
+            for item in await self._crew.events(_LOOK_S):
+                self._record(item)
+                if isinstance(item, Left) or (
+                    isinstance(item, Happened) and Drained() in item.events
+                ):
+                    writing.discard(item.replica)
+            self._ledger.commit()
 
     # what happened goes on record
 
@@ -134,10 +147,14 @@ class Driver:
 
     def _record_one(self, event: ReplicaEvent) -> list[ev.Event]:
         match event:
-            case Progressed(key, token_ids):
+            case Progressed(key, start, tokens):
                 self._append(
-                    Partial(problem_id=key.problem_id, index=key.index, token_ids=token_ids)
+                    Partial(
+                        problem_id=key.problem_id, index=key.index, start=start, token_ids=tokens
+                    )
                 )
+                return []
+            case Drained():
                 return []
             case Ended(rollout):
                 self._append(rollout)
@@ -190,13 +207,14 @@ class Driver:
         self._crew.verify(pairs)
 
     def _close(self, action: ev.Close) -> None:
-        if action.reason.startswith("set aside"):
+        rule, colon, _ = action.reason.partition(": ")
+        if colon:
             problem = self._standing.open[action.problem_id].problem
             self._append(
                 Reject(
                     source=problem.source,
                     row=problem.source_id,
-                    rule="set_aside",
+                    rule=rule.replace(" ", "_"),
                     reason=action.reason,
                     problem_id=problem.id,
                 )
@@ -214,8 +232,8 @@ class Driver:
         )
         if not action.interrupted:
             return request
-        open_.restarts[key.index] = open_.restarts.get(key.index, 0) + 1
         if not self._can_continue[action.replica]:
             open_.prefixes.pop(key.index, None)
         prefix = tuple(open_.prefixes.get(key.index, ()))
-        return replace(request, prefix=prefix, restarts=open_.restarts[key.index])
+        restarts = open_.restarts[key.index] = open_.restarts.get(key.index, 0) + bool(prefix)
+        return replace(request, prefix=prefix, restarts=restarts)

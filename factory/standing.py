@@ -34,14 +34,24 @@ class OpenProblem:
     def add(self, record: Rollout | Verdict | Partial) -> None:
         match record:
             case Partial():
-                self.prefixes.setdefault(record.index, []).extend(record.token_ids)
+                prefix = self.prefixes.setdefault(record.index, [])
+                if record.start <= len(prefix):  # behind a gap nothing can be used
+                    prefix[record.start :] = record.token_ids
             case Rollout():
                 self._end(record)
             case Verdict():
                 self.unjudged.pop(record.index, None)
-                self.correct += record.outcome is Outcome.CORRECT
-                self.incorrect += record.outcome.judged and record.outcome is not Outcome.CORRECT
-                self.unknown += not record.outcome.judged
+                self._count(record.outcome, 1)
+                if record.replaces is not None:
+                    self._count(record.replaces, -1)
+
+    def _count(self, outcome: Outcome, by: int) -> None:
+        if outcome is Outcome.CORRECT:
+            self.correct += by
+        elif outcome.judged:
+            self.incorrect += by
+        else:
+            self.unknown += by
 
     def _end(self, rollout: Rollout) -> None:
         self.prefixes.pop(rollout.index, None)
@@ -75,8 +85,11 @@ class Standing:
     rejects: set[tuple[str, str, str]] = field(default_factory=set)
     """(source, row, rule) of everything already set aside."""
     counts: Counts = field(default_factory=Counts)
+    records: int = 0
+    """How many there are: a ledger only grows, so this is its version."""
 
     def add(self, record: Record) -> None:
+        self.records += 1
         self.counts.add(record)
         match record:
             case Problem():

@@ -193,7 +193,7 @@ def test_refused_prompt_sets_its_problem_aside_at_once():
     f = Foreman(fixed.Policy(n=2))
     f.handle(ev.Admitted("p"), ev.ReplicaReady("r", 1))
     actions = f.handle(ev.Failed(RolloutKey("p", 0), "prompt too long", fatal=True))
-    assert ev.Close("p", "set aside: prompt too long") in actions
+    assert ev.Close("p", "refused: prompt too long") in actions
 
 
 def test_enough_aborts_what_is_still_running():

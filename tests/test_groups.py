@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from factory import groups, standing
+from factory.errors import LedgerError
 from factory.ledger import Ledger
 from factory.records import Closed, Partial
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
@@ -87,11 +90,11 @@ def test_standing_of_an_open_problem_is_what_the_foreman_needs(tmp_path):
     with Ledger(tmp_path) as ledger:
         for record in (
             problem,
-            Partial(problem_id=problem.id, index=1, token_ids=(5, 6)),
-            Partial(problem_id=problem.id, index=2, token_ids=(9,)),
+            Partial(problem_id=problem.id, index=1, start=0, token_ids=(5, 6)),
+            Partial(problem_id=problem.id, index=2, start=0, token_ids=(9,)),
             *done,
             verdict(done[0], Outcome.CORRECT),
-            Partial(problem_id=problem.id, index=1, token_ids=(7,)),
+            Partial(problem_id=problem.id, index=1, start=2, token_ids=(7,)),
         ):
             ledger.append(record)
     state = standing.read(tmp_path)
@@ -104,3 +107,25 @@ def test_standing_of_an_open_problem_is_what_the_foreman_needs(tmp_path):
     )  # fmt: skip
     assert state.knows(problem.id)
     assert not state.knows("0" * 16)
+
+
+def test_open_files_are_bounded(tmp_path, monkeypatch):
+    write(tmp_path / "ledger")
+    counts = []
+    spread = groups._spread
+    monkeypatch.setattr(groups, "_spread", lambda f, p: (counts.append(len(p)), spread(f, p)))
+    assert list(groups.read(tmp_path / "ledger", bucket_bytes=10)) == list(
+        groups.read(tmp_path / "ledger")
+    )
+    assert counts == [256]
+
+
+def test_a_log_sealed_since_the_listing_is_no_error(tmp_path):
+    write(tmp_path / "ledger", problems=2)
+    (tmp_path / "ledger" / "000000.log").symlink_to("gone")
+    assert groups._size(tmp_path / "ledger") > 0
+
+
+def test_a_missing_ledger_is_a_clear_error(tmp_path):
+    with pytest.raises(LedgerError, match="no ledger at"):
+        list(groups.read(tmp_path / "none"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory import ledger as module
+from factory import lock as locks
+from factory import records
 from factory.errors import LedgerError
 from factory.ledger import Ledger, scan
+from factory.lock import Lock, is_held
 from factory.records import Closed, Partial, frame, from_row, to_row, unframe
 from factory.types import Completion, Outcome, Problem, Reject, Rollout, Verdict
 
@@ -26,7 +31,7 @@ RECORDS = [
         messages=({"role": "user", "content": "2 + 2?"},),
         spec={"choices": ["4", 5, None, 1.5]},
     ),
-    Partial(problem_id="a" * 16, index=0, token_ids=(1, 2, 3)),
+    Partial(problem_id="a" * 16, index=0, start=0, token_ids=(1, 2, 3)),
     Rollout(problem_id="a" * 16, index=0, model="m", completion=Completion(text="x\n4")),
     Verdict(
         problem_id="a" * 16,
@@ -47,6 +52,10 @@ def write(folder, records):
     with Ledger(folder) as ledger:
         for record in records:
             ledger.append(record)
+
+
+def no_space(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda r: type(r).__name__)
@@ -146,7 +155,7 @@ def test_full_disk_is_a_clear_error_and_leaves_the_ledger_whole(tmp_path, monkey
 
     def full(fd, data):
         real(fd, bytes(data)[:10])
-        raise OSError(28, "No space left on device")
+        no_space()
 
     with Ledger(tmp_path) as ledger:
         ledger.append(RECORDS[0])
@@ -189,3 +198,202 @@ def test_read_only_folder_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(LedgerError, match="cannot be written"):
         Ledger(tmp_path / "file" / "ledger")
+
+
+@pytest.mark.parametrize("where", [0, 5, 8, 20])
+def test_damage_in_the_middle_is_refused_and_changes_nothing(tmp_path, where):
+    write(tmp_path, RECORDS)
+    log = tmp_path / "000001.log"
+    data = bytearray(log.read_bytes())
+    begin = len(module._MAGIC) + len(frame(RECORDS[0]))
+    data[begin + where] ^= 4
+    log.write_bytes(data)
+    for attempt in (lambda: write(tmp_path, []), lambda: list(scan(tmp_path))):
+        with pytest.raises(LedgerError, match=rf"000001\.log is damaged .* byte {begin} "):
+            attempt()
+    assert log.read_bytes() == data
+    assert {p.name for p in tmp_path.iterdir()} == {"000001.log"}
+
+
+def test_a_record_of_a_newer_version_is_no_torn_tail(tmp_path):
+    write(tmp_path, RECORDS[:1])
+    log = tmp_path / "000001.log"
+    body = bytes((200,)) + b"new"
+    data = log.read_bytes() + records._HEADER.pack(len(body), records.zlib.crc32(body)) + body
+    log.write_bytes(data)
+    with pytest.raises(LedgerError, match="no readable record"):
+        write(tmp_path, [])
+    assert log.read_bytes() == data
+
+
+def test_every_torn_tail_is_kept(tmp_path):
+    write(tmp_path, RECORDS)
+    for tail in (b"one", b"two", b"three"):
+        with (tmp_path / "000001.log").open("ab") as file:
+            file.write(tail)
+        assert list(scan(tmp_path)) == RECORDS
+        write(tmp_path, [])
+    kept = {p.name: p.read_bytes() for p in tmp_path.glob("*.torn*")}
+    assert kept == {"000001.torn": b"one", "000001.torn1": b"two", "000001.torn2": b"three"}
+    assert list(scan(tmp_path)) == RECORDS
+
+
+def test_a_log_that_is_not_whole_is_not_sealed(tmp_path):
+    write(tmp_path, RECORDS)
+    log = tmp_path / "000001.log"
+    log.write_bytes(data := log.read_bytes() + b"noise")
+    with pytest.raises(LedgerError, match=r"cannot seal .*000001\.log"):
+        module._seal(log)
+    assert {p.name for p in tmp_path.iterdir()} == {"000001.log"}
+    assert log.read_bytes() == data
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and so on PAR1"])
+def test_a_damaged_sealed_file_is_named(tmp_path, content):
+    (tmp_path / "000001.parquet").write_bytes(content)
+    with pytest.raises(LedgerError, match=r"000001\.parquet is damaged"):
+        list(scan(tmp_path))
+
+
+def test_a_missing_ledger_is_a_clear_error(tmp_path):
+    with pytest.raises(LedgerError, match="no ledger at"):
+        list(scan(tmp_path / "none"))
+
+
+def test_failed_sealing_is_a_clear_error_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.pq, "ParquetWriter", no_space)
+    ledger = Ledger(tmp_path)
+    ledger.append(RECORDS[0])
+    with pytest.raises(LedgerError, match=r"cannot seal .*000001\.log: .*the log is intact"):
+        ledger.seal()
+    ledger.append(RECORDS[1])
+    ledger.close()
+    assert not (tmp_path / "lock").exists()
+    assert list(scan(tmp_path)) == RECORDS[:2]
+    monkeypatch.undo()
+    write(tmp_path, RECORDS[2:3])
+    assert (tmp_path / "000001.parquet").exists()
+    assert list(scan(tmp_path)) == RECORDS[:3]
+
+
+def test_close_after_a_failed_rotation_is_quiet_and_lets_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 200)
+    monkeypatch.setattr(module, "_seal", lambda _: None)
+    ledger = Ledger(tmp_path)
+    ledger.append(RECORDS[0])
+    ledger.append(RECORDS[2])
+    (tmp_path / "000002.log").mkdir()
+    with pytest.raises(LedgerError, match=r"000002\.log cannot be written"):
+        ledger.commit()
+    ledger.close()
+    assert not (tmp_path / "lock").exists()
+    ledger.append(RECORDS[1])
+    with pytest.raises(LedgerError, match="no log is open"):
+        ledger.close()
+
+
+def test_scan_misses_nothing_when_a_log_is_sealed_meanwhile(tmp_path, monkeypatch):
+    write(tmp_path, RECORDS)
+    real = os.listdir
+
+    def seal_behind(folder):
+        names = real(folder)
+        if "000001.log" in names:
+            module._seal(tmp_path / "000001.log")
+        return names
+
+    monkeypatch.setattr(module.os, "listdir", seal_behind)
+    real_glob = module.Path.glob
+
+    def glob(self, pattern):
+        yield from list(real_glob(self, pattern))
+        if pattern == "*.parquet":
+            module._seal(tmp_path / "000001.log")
+
+    monkeypatch.setattr(module.Path, "glob", glob)
+    assert list(scan(tmp_path)) == RECORDS
+
+
+def test_foreign_files_are_ignored(tmp_path):
+    write(tmp_path, RECORDS)
+    for name in ("copy.parquet", "000001 (1).log", "7.log"):
+        (tmp_path / name).write_bytes(b"x")
+    assert list(scan(tmp_path)) == RECORDS
+    write(tmp_path, RECORDS[:1])
+    assert list(scan(tmp_path)) == [*RECORDS, RECORDS[0]]
+
+
+def test_what_the_log_cannot_hold_is_replaced(tmp_path):
+    spec = {"a\ud800": [2**70, -(2**63), 2**64 - 1, True, "\udfff"]}
+    write(tmp_path, [Problem(id="a" * 16, prompt="bad \ud83d text", spec=spec)])
+    clean = {"a?": [str(2**70), -(2**63), 2**64 - 1, True, "?"]}
+    expected = Problem(id="a" * 16, prompt="bad ? text", spec=clean)
+    assert list(scan(tmp_path)) == [expected]
+    with Ledger(tmp_path) as ledger:
+        ledger.seal()
+    assert list(scan(tmp_path)) == [expected]
+
+
+def dead() -> bytes:
+    return json.dumps({"host": locks.socket.gethostname(), "pid": 2**30, "start": "1"}).encode()
+
+
+def test_a_fresh_lock_is_not_stolen_by_one_who_saw_the_stale_one(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    path.write_bytes(dead())
+    real = locks._alive
+    winner = []
+
+    def slow(owner, silent):
+        verdict = real(owner, silent)
+        if not winner:
+            winner.append(None)
+            winner[0] = Lock(path)  # another one is faster, between judging and renaming
+        return verdict
+
+    monkeypatch.setattr(locks, "_alive", slow)
+    with pytest.raises(LedgerError, match="is being written by process"):
+        Lock(path)
+    assert is_held(path)
+    winner[0].release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_ones_lock_is_neither_released_nor_kept_alive(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.01)
+    path = tmp_path / "lock"
+    lock = Lock(path)
+    path.unlink()
+    path.write_bytes(dead())
+    os.utime(path, (1, 1))
+    lock._released.wait(0.1)
+    assert path.stat().st_mtime == 1
+    lock.release()
+    assert path.read_bytes() == dead()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"null", b"\xff", b'{"host": 1}'])
+def test_a_malformed_lock_is_stale(tmp_path, content):
+    path = tmp_path / "lock"
+    path.write_bytes(content)
+    assert not is_held(path)
+    Lock(path).release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_empty_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks.os, "fsync", no_space)
+    with pytest.raises(LedgerError, match="No space left"):
+        Ledger(tmp_path / "ledger")
+    assert list((tmp_path / "ledger").iterdir()) == []
+
+
+def test_a_zombie_holds_no_lock(tmp_path):
+    with subprocess.Popen(["/bin/sh", "-c", "read x"], stdin=subprocess.PIPE) as child:
+        owner = {"host": locks.socket.gethostname(), "pid": child.pid}
+        owner["start"] = locks._start(child.pid)
+        (tmp_path / "lock").write_text(json.dumps(owner), encoding="utf-8")
+        assert is_held(tmp_path / "lock")
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, not yet collected
+        assert not is_held(tmp_path / "lock")

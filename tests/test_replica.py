@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from factory.engines import Chunk, EngineDead, EngineInfo, Request, RequestRefused, Resources
-from factory.replica import Broke, Ended, Progressed, Replica, ReplicaEvent
+from factory.replica import Broke, Drained, Ended, Progressed, Replica, ReplicaEvent
 from factory.types import RolloutKey, Sampling
 
 
@@ -94,6 +94,14 @@ async def until(replica: Replica, count: int) -> list[ReplicaEvent]:
     return events
 
 
+async def drain(replica: Replica) -> list[ReplicaEvent]:
+    """What is reported of everything that was cut short."""
+    await replica.drain()
+    *events, last = await replica.poll(1.0)
+    assert last == Drained()
+    return events
+
+
 def test_rollout_holds_what_was_written() -> None:
     async def work(replica: Replica) -> list[ReplicaEvent]:
         replica.submit([request()])
@@ -145,7 +153,7 @@ def test_progress_is_reported_every_so_many_tokens() -> None:
 
     *reports, last = with_replica(Fake(length=10), work, log_every=3)
     assert reports == [
-        Progressed(request().key, part) for part in ((0, 1, 2), (3, 4, 5), (6, 7, 8))
+        Progressed(request().key, part[0], part) for part in ((0, 1, 2), (3, 4, 5), (6, 7, 8))
     ]
     assert isinstance(last, Ended)
     assert last.rollout.completion.num_tokens == 10
@@ -203,7 +211,7 @@ def test_drain_returns_the_tokens_that_are_not_logged_yet(aborts_itself: bool) -
     async def work(replica: Replica) -> tuple[list[ReplicaEvent], list[ReplicaEvent]]:
         replica.submit(request(index) for index in range(3))
         await asyncio.sleep(0.15)
-        return await replica.poll(0.1), await replica.drain()
+        return await replica.poll(0.1), await drain(replica)
 
     logged, drained = with_replica(engine, work, log_every=4)
     assert sorted(engine.closed) == [request(index).key for index in range(3)]
@@ -219,7 +227,7 @@ def test_drain_keeps_what_had_ended() -> None:
     async def work(replica: Replica) -> list[ReplicaEvent]:
         replica.submit([request()])
         await asyncio.sleep(0.1)
-        return await replica.drain()
+        return await drain(replica)
 
     [event] = with_replica(Fake(length=2), work)
     assert event.rollout.completion.finish_reason == "stop"
@@ -290,7 +298,7 @@ def test_rollout_can_be_interrupted_and_continued() -> None:
     async def work(replica: Replica) -> list[ReplicaEvent]:
         replica.submit([request()])
         await asyncio.sleep(0.1)
-        return await replica.drain()
+        return await drain(replica)
 
     [event] = with_replica(Fake(length=50, act=slowly()), work)
     again = replace(request(), prefix=event.token_ids, restarts=1)

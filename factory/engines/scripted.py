@@ -79,7 +79,7 @@ class Engine:
         yield Chunk(
             finish_reason="stop" if finish == "stop" else "length",
             prompt_tokens=len(prompt),
-            whole_text="".join(map(chr, tokens)) if request.prefix else None,
+            whole_text="".join(map(chr, (*request.prefix, *rest))) if request.prefix else None,
         )
 
     def _pick(self, request: Request, prompt: str) -> str:
