@@ -51,14 +51,19 @@ def options_from(changes: Sequence[str]) -> dict[str, Any]:
     """Options from `name=value` arguments, values as YAML.
 
     Raises:
-        PluginError: one has no `=`.
+        PluginError: one has no `=`, or its value is not YAML.
     """
     options = {}
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:
             raise PluginError(f"--set {change!r}: expected OPTION=VALUE")
-        options[name] = yaml.safe_load(value)
+        try:
+            options[name] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number out of range
+            raise PluginError(f"--set {change!r}: the value is not YAML: {error}") from error
+        except RecursionError:
+            raise PluginError(f"--set {change!r}: nested too deeply") from None
     return options
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pydantic
 
-from factory.errors import PluginError
+from factory.errors import FactoryError, PluginError
 
 ROOMS = {
     "source": ("factory.sources", "Source"),
@@ -37,21 +37,31 @@ def load(room: str, name: str) -> type[Any]:
     """The class of a plug-in.
 
     Raises:
-        PluginError: no such plug-in (the known ones are listed), or its import failed.
+        PluginError: no such plug-in (the known ones are listed), its import failed, or what it
+            defines is no dataclass.
     """
     package, class_name = ROOMS[room]
     if "." not in name and name not in names(room):
         known = ", ".join(names(room))
         raise PluginError(f"unknown {room} {name!r}; known: {known}; or a dotted module path")
+    if not all(name.split(".")):
+        raise PluginError(f"{room} {name!r}: a dotted module path is absolute, as `package.module`")
     path = name if "." in name else f"{package}.{name}"
     try:
         module = importlib.import_module(path)
     except ImportError as error:
         raise PluginError(f"{room} {name!r} cannot be imported: {error}") from error
-    try:
-        return getattr(module, class_name)  # type: ignore[no-any-return]
-    except AttributeError:
-        raise PluginError(f"{room} {name!r}: {path} defines no class {class_name!r}") from None
+    except MemoryError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever its file does when it is run
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{room} {name!r} cannot be imported: {reason}") from error
+    cls = getattr(module, class_name, None)
+    if not isinstance(cls, type):
+        raise PluginError(f"{room} {name!r}: {path} defines no class {class_name!r}")
+    if not dataclasses.is_dataclass(cls):
+        raise PluginError(f"{room} {name!r}: {path}.{class_name} is no dataclass")
+    return cls
 
 
 def summary(room: str, name: str) -> str:
@@ -63,7 +73,8 @@ def build(room: str, name: str, options: dict[str, Any]) -> Any:
     """Make a plug-in from its options, every option checked against the class's fields.
 
     Raises:
-        PluginError: unknown plug-in, unknown option (the known ones are listed), or bad value.
+        PluginError: unknown plug-in, unknown option (the known ones are listed), bad value, or
+            the class failed on them in a way of its own.
     """
     cls = load(room, name)
     known = {f.name: f for f in dataclasses.fields(cls) if f.init}
@@ -74,6 +85,10 @@ def build(room: str, name: str, options: dict[str, Any]) -> Any:
         return pydantic.TypeAdapter(cls).validate_python(options)
     except pydantic.ValidationError as error:
         raise PluginError(f"{room} {name!r}: {explain(error)}") from None
+    except (FactoryError, MemoryError):
+        raise
+    except Exception as error:  # an annotation that pydantic cannot read, a check that fails
+        raise PluginError(f"{room} {name!r}: {type(error).__name__}: {error}") from error
 
 
 def explain(error: pydantic.ValidationError) -> str:

@@ -158,7 +158,7 @@ def answer_text(value: Any) -> str | None:
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, (bool, list, tuple, dict)):
-        return json.dumps(jsonable(value), ensure_ascii=False)
+        return json.dumps(jsonable(value, big=True), ensure_ascii=False)
     return str(value)
 
 
@@ -167,18 +167,24 @@ def label(value: Any) -> str:
     return "" if value is None or value != value else encodable(str(value)).strip()
 
 
-def jsonable(value: Any) -> Any:
-    """A value as strict JSON has it; what JSON cannot hold becomes text."""
+def jsonable(value: Any, *, big: bool = False) -> Any:
+    """A value as strict JSON has it; what JSON cannot hold becomes text.
+
+    Args:
+        big: keeps integers of any size; where the JSON is stored, those beyond 64 bits are text.
+    """
     if isinstance(value, str):
         return encodable(value)
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return value if big or -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     if isinstance(value, dict):
-        return {encodable(str(key)): jsonable(item) for key, item in value.items()}
+        return {encodable(str(key)): jsonable(item, big=big) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
+        return [jsonable(item, big=big) for item in value]
     return encodable(str(value))
 
 

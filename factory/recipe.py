@@ -173,8 +173,8 @@ def load(path: Path, changes: Sequence[str] = (), *, build: bool = True) -> Reci
 
     Args:
         changes: `a.b=c` each, applied on top; values are YAML, list items by position.
-        build: make every plug-in, so that its options are checked; a recipe that was checked once
-            loads without where its model, its sources or its verifiers are not at hand.
+        build: make every plug-in, which checks its options. False for a frozen recipe: it was
+            checked, and its model and sources may not be on this machine.
 
     Raises:
         RecipeError: with the file, the key, the rule, the value and the choices.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
@@ -80,6 +81,19 @@ class Sampling:
     """Strings that end a completion, beside the model's own end token."""
     seed: int | None = 0
     """Seed of the run; every rollout draws its own from it. None: the engine's own randomness."""
+
+    def __post_init__(self) -> None:
+        rules = (
+            ("temperature", 0 <= self.temperature < math.inf, "finite and at least 0"),
+            ("top_p", 0 < self.top_p <= 1, "in (0, 1]"),
+            ("top_k", self.top_k >= 0, "at least 0"),
+            ("min_p", 0 <= self.min_p <= 1, "in [0, 1]"),
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "finite and above 0"),
+            ("max_tokens", self.max_tokens >= 1, "at least 1"),
+        )
+        for name, holds, rule in rules:
+            if not holds:
+                raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")
 
 
 class RolloutKey(NamedTuple):

@@ -71,7 +71,8 @@ class Judge:
     def self_check_many(self, problems: Sequence[Problem]) -> list[str | None]:
         """`self_check` of each problem, in order."""
         replies = self._run(self._payload("check", p) for p in problems)
-        return [_reason(reply) for reply in replies]
+        reasons = [_reason(reply) for reply in replies]
+        return [reason and _encodable(reason) for reason in reasons]
 
     def close(self) -> None:
         """End the worker process."""
@@ -124,8 +125,8 @@ class Judge:
             index=rollout.index,
             outcome=outcome,
             reward=reward,
-            extracted=extracted,
-            detail=detail,
+            extracted=None if extracted is None else _encodable(extracted),
+            detail=_encodable(detail),
             verifier=name,
             verifier_version=self._worker.versions.get(name, ""),
             seconds=reply.seconds,
@@ -137,6 +138,11 @@ _FIELDS = {cls: tuple(cls.__dataclass_fields__) for cls in (Problem, Completion)
 
 def _plain(noun: Problem | Completion) -> dict[str, Any]:
     return {name: getattr(noun, name) for name in _FIELDS[type(noun)]}
+
+
+def _encodable(text: str) -> str:
+    """The text, with `?` for what UTF-8 cannot hold: a verdict is stored and published."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _refused(reason: str) -> Reply:

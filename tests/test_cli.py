@@ -173,3 +173,39 @@ def test_a_run_is_published_and_loaded_back_by_its_name(sums, tmp_path, capsys, 
     assert {"uuid", "messages", "answer", "pass_rate", "verifier_version"} <= set(columns)
     assert everything == 180
     assert "hf_me_" not in first.stdout + first.stderr
+
+
+def test_a_file_that_cannot_be_written_is_no_traceback(sums, tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    code, _, err = run(capsys, "run", sums.file(), "--out", tmp_path / "file" / "run")
+    assert code == 1
+    assert "Traceback" not in err
+    assert "error: " in err
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (OSError(28, "No space left on device", "/runs/x"), 1, "error: /runs/x: No space left"),
+        (OSError("just so"), 1, "error: just so"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on"),
+    ],
+)
+def test_what_the_machine_or_the_user_ends_is_one_line(
+    raised, expected, message, monkeypatch, capsys
+):
+    def listing(_room):
+        raise raised
+
+    monkeypatch.setattr(cli.plugins, "names", listing)
+    code, _, err = run(capsys, "list")
+    assert code == expected
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["a=[", "a=2024-13-45", "a=" + "[" * 5000])
+def test_judge_names_an_option_that_is_no_yaml(value, tmp_path, capsys):
+    code, _, err = run(capsys, "judge", "math", tmp_path / "rows.jsonl", "--set", value)
+    assert code == 1
+    assert err.startswith("error: --set 'a=")

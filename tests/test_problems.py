@@ -415,3 +415,12 @@ def test_memory_does_not_grow_with_the_rows(monkeypatch):
         if number == total // 5:
             early = resident_bytes()
     assert resident_bytes() - early < 4_000_000
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 2**64, -(2**63) - 1])
+def test_integers_beyond_64_bits_are_text_but_in_an_answer(number):
+    stored = number if -(2**63) <= number < 2**64 else str(number)
+    problem = one(prompt="?", answer=[number], spec={"n": [number]}, extra={"m": {"k": number}})
+    assert problem.spec == {"n": [stored]}
+    assert problem.metadata == {"m": {"k": stored}}
+    assert json.loads(problem.answer) == [number]

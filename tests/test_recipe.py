@@ -54,6 +54,25 @@ def test_there_are_recipes_for_a_laptop_and_for_a_cluster():
         ("sources.3.path=x", "'3' is no position in a list of 1"),
         ("name.x=1", "'name' holds 'tiny', not a mapping"),
         ("card={}", "card.license: Field required"),
+        ("sampling.max_tokens=0", "max_tokens must be at least 1, got 0"),
+        ("sampling.top_p=0", "top_p must be in (0, 1], got 0"),
+        ("sampling.top_p=1.5", "top_p must be in (0, 1], got 1.5"),
+        ("sampling.temperature=-1", "temperature must be finite and at least 0, got -1"),
+        ("sampling.temperature=.nan", "temperature must be finite and at least 0, got nan"),
+        ("sampling.temperature=.inf", "temperature must be finite and at least 0, got inf"),
+        ("sampling.top_k=-1", "top_k must be at least 0, got -1"),
+        ("sampling.min_p=2", "min_p must be in [0, 1], got 2"),
+        ("sampling.repetition_penalty=0", "repetition_penalty must be finite and above 0, got 0"),
+        ("judging.timeout_s=.inf", "less than or equal to 86400"),
+        ("judging.timeout_s=.nan", "judging.timeout_s"),
+        ("judging.memory_mb=1048577", "less than or equal to 1048576"),
+        ("policy.n=100001", "n must be at most 100000, got 100001"),
+        ("policy={name: adaptive, at_most: 100001}", "at_most must be at most 100000, got 100001"),
+        ("verifiers=[{name: math}, {name: exact}, {name: math}]", "'math' is listed twice"),
+        ("sources.\u00b2=1", "'\u00b2' is no position in a list of 1"),
+        ("policy={n: 1, n: 2}", "the key 'n' is written twice"),
+        ("name=2024-13-45", "not YAML"),
+        ("name=" + "[" * 5000, "nested too deeply"),
     ],
 )
 def test_errors_name_key_value_and_choices(change, message):
@@ -79,6 +98,35 @@ def test_unreadable_and_broken_files(tmp_path):
     (tmp_path / "r.yaml").write_text("- a", encoding="utf-8")
     with pytest.raises(RecipeError, match="a recipe is a mapping, got list"):
         recipe.load(tmp_path / "r.yaml")
+
+
+def test_a_key_written_twice_is_named_with_its_line():
+    with pytest.raises(RecipeError, match=r"the key 'name' is written twice(?s:.*)line 8"):
+        recipe.parse(MINIMAL + "name: again\n", "r")
+    merged = MINIMAL + "sampling: {<<: {top_p: 0.5, top_k: 3}, top_p: 0.9}\n"
+    assert recipe.parse(merged, "r").sampling.top_p == 0.9
+
+
+def test_yaml_without_end_is_no_traceback():
+    with pytest.raises(RecipeError, match="r: not YAML: nested too deeply"):
+        recipe.parse("a: " + "[" * 5000 + "]" * 5000, "r")
+
+
+def test_a_change_inside_a_plain_list_item_is_named():
+    with pytest.raises(RecipeError, match="'0' holds 'math', not a mapping"):
+        recipe.parse(MINIMAL, "r", ["verifiers=[math]", "verifiers.0.name=exact"])
+
+
+def test_without_build_a_recipe_loads_where_its_plugins_are_not(tmp_path):
+    absent = ["engine={name: vllm, model: ./nowhere}", "sources.0.name=no_such.module"]
+    given = recipe.parse(MINIMAL, "r", absent, build=False)
+    assert given.engine.options == {"model": "./nowhere"}
+    (tmp_path / "r.yaml").write_text(given.to_yaml(), encoding="utf-8")
+    assert recipe.load(tmp_path / "r.yaml", build=False) == given
+    with pytest.raises(RecipeError, match=r"no_such\.module"):
+        recipe.load(tmp_path / "r.yaml")
+    with pytest.raises(RecipeError, match="unknown key 'polcy'"):
+        recipe.parse(MINIMAL, "r", ["polcy.n=3"], build=False)
 
 
 def test_set_changes_values_as_yaml():

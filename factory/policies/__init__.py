@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+MOST = 100_000
+"""Upper bound on the rollouts that a policy may ask for per problem."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Tally:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, exp, lgamma
 
-from factory.policies import Decision, Tally
+from factory.policies import MOST, Decision, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ class Policy:
     def __post_init__(self) -> None:
         if not 1 <= self.accept <= self.at_most:
             raise ValueError(f"accept must be in 1..at_most ({self.at_most}), got {self.accept}")
+        if self.at_most > MOST:
+            raise ValueError(f"at_most must be at most {MOST}, got {self.at_most}")
         if not 0 <= self.give_up < 1:
             raise ValueError(f"give_up must be in [0, 1), got {self.give_up}")
         if min(self.prior) <= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factory.policies import Decision, Tally
+from factory.policies import MOST, Decision, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,8 @@ class Policy:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ValueError(f"n must be at least 1, got {self.n}")
+        if self.n > MOST:
+            raise ValueError(f"n must be at most {MOST}, got {self.n}")
 
     def decide(self, tally: Tally) -> Decision:
         if tally.started < self.n:

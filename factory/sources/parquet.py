@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from factory.errors import SourceError
 from factory.sources._files import matching
@@ -41,7 +42,7 @@ class Source:
         for path in matching(self.path):
             yield from map_columns(self._file(path), self.columns)
 
-    def _file(self, path: str) -> Iterator[Row]:
+    def _file(self, path: str) -> Iterator[Row | Reject]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -49,8 +50,30 @@ class Source:
         try:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 for batch in file.iter_batches(BATCH):
-                    for values in batch.to_pylist():
+                    for values in values_of(batch):
                         number += 1
-                        yield Row(source=self.label or path, number=number, extra=values)
-        except (OSError, pa.ArrowException) as error:
+                        if isinstance(values, ValueError):
+                            yield malformed(path, number, values)
+                        else:
+                            yield Row(source=self.label or path, number=number, extra=values)
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise SourceError(f"{path}: cannot be read: {error}") from error
+
+
+def values_of(batch: Any) -> Iterator[dict[str, Any] | ValueError]:
+    """The rows of a batch, each as its columns or as why it cannot be read (text not UTF-8)."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except ValueError:
+        pass
+    for start in range(batch.num_rows):
+        try:
+            yield batch.slice(start, 1).to_pylist()[0]
+        except ValueError as error:
+            yield error
+
+
+def malformed(path: str, number: int, error: ValueError) -> Reject:
+    """The rejection of one row."""
+    return Reject(source=path, row=str(number), rule="malformed", reason=f"row {number}: {error}")

@@ -4,6 +4,7 @@ import pytest
 
 from factory.errors import SourceError
 from factory.sources.parquet import Source
+from factory.types import Reject
 
 
 def write(path, columns, **options):
@@ -52,3 +53,19 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path):
     next(rows)
     assert pa.total_allocated_bytes() - before < 4_000_000
     rows.close()
+
+
+def test_text_that_is_not_utf8_sets_its_row_aside(tmp_path):
+    text = pa.array([b"a", b"\xff\xfe", b"c"], pa.binary()).view(pa.string())
+    path = write(tmp_path / "a.parquet", {"prompt": text})
+    one, two, three = Source(path=path).rows()
+    assert (one.values["prompt"], three.values["prompt"], three.number) == ("a", "c", 3)
+    assert isinstance(two, Reject)
+    assert (two.source, two.row, two.rule) == (path, "2", "malformed")
+    assert "utf-8" in two.reason
+
+
+def test_a_path_that_exists_is_no_glob(tmp_path):
+    path = write(tmp_path / "a[1]*.parquet", {"prompt": ["this"]})
+    write(tmp_path / "a1b.parquet", {"prompt": ["that"]})
+    assert [row.values["prompt"] for row in Source(path=path).rows()] == ["this"]
