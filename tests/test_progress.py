@@ -66,3 +66,9 @@ def test_time_adds_up_over_commands_and_a_broken_file_is_no_obstacle(tmp_path):
         assert display.generating_s == 100.0
         display.joined("r")
         assert display.generating_s >= 100.0
+
+
+def test_a_folder_that_is_gone_does_not_end_a_run(tmp_path):
+    with Display(tmp_path / "gone", None, io.StringIO()) as display:
+        display.file(Counts(tokens=1), 0, 0)
+    assert Snapshot.read(tmp_path / "gone") is None

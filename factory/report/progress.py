@@ -5,6 +5,7 @@ The same figures go to `progress.json` in the run folder, for `factory status`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -130,7 +131,7 @@ class Display:
         return (counts.tokens - before) / (now - then) if now > then else 0.0
 
     def file(self, counts: Counts, open_problems: int, running: int) -> None:
-        """Write `progress.json`, whole or not at all."""
+        """Write `progress.json`, whole or not at all; where it cannot be written, go without."""
         self._filed = now = time.monotonic()
         data = {
             "at": time.time(),
@@ -141,5 +142,6 @@ class Display:
             "running": running,
         }
         temporary = self._run / "progress.json.tmp"
-        temporary.write_text(json.dumps(data) + "\n", encoding="utf-8")
-        os.replace(temporary, self._run / "progress.json")
+        with contextlib.suppress(OSError):  # a full disk stops the ledger, not its speedometer
+            temporary.write_text(json.dumps(data) + "\n", encoding="utf-8")
+            os.replace(temporary, self._run / "progress.json")
