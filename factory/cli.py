@@ -125,7 +125,7 @@ def run_recipe(arguments: argparse.Namespace) -> int:
 def check_recipe(arguments: argparse.Namespace) -> int:
     """Check a recipe: its keys, its sources, and that every reference passes its own verifier."""
     from factory import feed
-    from factory.report.counts import Counts
+    from factory.report.counts import Counts, listed
     from factory.types import Reject
 
     given = _recipe(arguments)
@@ -138,8 +138,7 @@ def check_recipe(arguments: argparse.Namespace) -> int:
         if isinstance(item, Reject) and counts.rejects[item.rule] <= 5:
             print(f"  {item.source}:{item.row}: {item.rule}: {item.reason}")
     print(f"references: {counts.problems} problems pass their verifier's self-check")
-    rules = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items())) or "none"
-    print(f"set aside: {rules}")
+    print(f"set aside: {listed(counts.rejects) or 'none'}")
     return 0 if counts.problems else 1
 
 

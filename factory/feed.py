@@ -74,7 +74,7 @@ def _read(recipe: Recipe) -> Iterator[Problem | Reject]:
         max_prompt_chars=options.max_prompt_chars,
     ):
         if isinstance(item, Problem) and item.verifier and item.verifier not in names:
-            yield _reject(
+            yield Reject.of(
                 item,
                 "unknown_verifier",
                 f"verifier {item.verifier!r} is not in the recipe; it names: {', '.join(names)}",
@@ -91,19 +91,9 @@ def _check(
     for item in items:
         reason = reasons.get(item.id) if isinstance(item, Problem) else None
         if reason is not None and isinstance(item, Problem):
-            yield _reject(item, "unverifiable", reason)
+            yield Reject.of(item, "unverifiable", reason)
         else:
             yield item
-
-
-def _reject(problem: Problem, rule: str, reason: str) -> Reject:
-    return Reject(
-        source=problem.source,
-        row=problem.source_id,
-        rule=rule,
-        reason=reason,
-        problem_id=problem.id,
-    )
 
 
 class Feed:

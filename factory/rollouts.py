@@ -210,15 +210,7 @@ class Driver:
         rule, colon, _ = action.reason.partition(": ")
         if colon:
             problem = self._standing.open[action.problem_id].problem
-            self._append(
-                Reject(
-                    source=problem.source,
-                    row=problem.source_id,
-                    rule=rule.replace(" ", "_"),
-                    reason=action.reason,
-                    problem_id=problem.id,
-                )
-            )
+            self._append(Reject.of(problem, rule.replace(" ", "_"), action.reason))
             self._display.note(f"problem {problem.id} {action.reason}")
         self._append(Closed(problem_id=action.problem_id, reason=action.reason))
 

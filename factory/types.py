@@ -238,3 +238,14 @@ class Reject:
     reason: str
     """One line for a person: the rule, the value, the choices."""
     problem_id: str | None = None
+
+    @classmethod
+    def of(cls, problem: Problem, rule: str, reason: str) -> Reject:
+        """A row that had become a problem."""
+        return cls(
+            source=problem.source,
+            row=problem.source_id,
+            rule=rule,
+            reason=reason,
+            problem_id=problem.id,
+        )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from factory.records import Closed, Record
 from factory.types import Outcome, Problem, Reject, Rollout, Verdict
+
+
+def listed(numbers: Mapping[str, int]) -> str:
+    """`3 duplicate, 1,200 no_answer`: by name; empty for nothing."""
+    return ", ".join(f"{n:,} {name}" for name, n in sorted(numbers.items()))
 
 
 @dataclass(slots=True, kw_only=True)

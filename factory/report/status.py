@@ -8,7 +8,7 @@ from pathlib import Path
 from factory import standing
 from factory.errors import LedgerError
 from factory.lock import is_held
-from factory.report.counts import Counts
+from factory.report.counts import Counts, listed
 from factory.report.progress import Snapshot
 from factory.report.summary import table
 
@@ -38,18 +38,18 @@ def _rows(
     state: standing.Standing, snapshot: Snapshot | None, live: bool
 ) -> Iterator[tuple[str, str]]:
     counts = state.counts
-    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.closed.items()))
-    done = f"{len(state.closed):,} done" + (f" ({reasons})" if reasons else "")
+    reasons = f" ({listed(counts.closed)})" if counts.closed else ""
+    done = f"{len(state.closed):,} done{reasons}"
     yield "problems", f"{counts.problems:,} admitted, {done}, {len(state.open):,} open"
     yield "solved", f"{counts.solved:,}"
     yield "rollouts", f"{counts.rollouts:,} ended, {counts.aborted:,} aborted"
-    yield "verdicts", ", ".join(f"{n:,} {o}" for o, n in sorted(counts.outcomes.items())) or "none"
+    yield "verdicts", listed(counts.outcomes) or "none"
     if counts.correct:
         yield "yield", f"{counts.pass_rate:.1%} of the judged are correct"
         yield "tokens per correct", f"{counts.tokens / counts.correct:,.0f}"
     yield "tokens", f"{counts.tokens:,}"
     if counts.rejects:
-        yield "set aside", ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items()))
+        yield "set aside", listed(counts.rejects)
     if live and snapshot is not None:
         yield "now", f"{snapshot.running} rollouts running, {snapshot.tokens_per_s:,.0f} tok/s"
         if eta := _eta(counts, snapshot):

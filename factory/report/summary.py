@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.card import Counts as DatasetCounts
-from factory.report.counts import Counts
+from factory.report.counts import Counts, listed
 
 
 def summary(
@@ -56,5 +56,4 @@ def _aside(count: int, what: str) -> str:
 
 
 def _rules(counts: Counts) -> str:
-    parts = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.rejects.items()))
-    return f" ({parts})" if parts else ""
+    return f" ({listed(counts.rejects)})" if counts.rejects else ""

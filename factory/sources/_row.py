@@ -56,6 +56,12 @@ class WrittenFloat(float):
         return number
 
 
+def malformed(path: str, what: str, number: int, error: ValueError) -> Reject:
+    """The rejection of one line or row that cannot be read (`what` says which it is)."""
+    reason = f"{what} {number}: {error}"
+    return Reject(source=path, row=str(number), rule="malformed", reason=reason)
+
+
 def check_columns(columns: dict[str, str]) -> None:
     """Raises ValueError for a key that is no field of ours."""
     for name in columns:

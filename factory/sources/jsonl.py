@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 
 from factory.errors import SourceError
 from factory.sources._files import matching
-from factory.sources._row import Row, WrittenFloat, check_columns, map_columns
+from factory.sources._row import Row, WrittenFloat, check_columns, malformed, map_columns
 from factory.types import Reject
 
 
@@ -51,7 +51,7 @@ class Source:
                     try:
                         values = parse(line)
                     except ValueError as error:
-                        yield malformed(path, number, error)
+                        yield malformed(path, "line", number, error)
                     else:
                         yield Row(source=self.label or path, number=number, extra=values)
         except (OSError, EOFError, zlib.error) as error:
@@ -97,8 +97,3 @@ def _reject_surrogates(values: dict[str, Any]) -> None:
     except UnicodeEncodeError as error:
         bad = error.object[error.start]
         raise ValueError(f"lone surrogate \\u{ord(bad):04x}, which UTF-8 cannot hold") from None
-
-
-def malformed(path: str, number: int, error: ValueError) -> Reject:
-    """The rejection of one line."""
-    return Reject(source=path, row=str(number), rule="malformed", reason=f"line {number}: {error}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from factory.errors import SourceError
 from factory.sources._files import matching
-from factory.sources._row import Row, check_columns, map_columns
+from factory.sources._row import Row, check_columns, malformed, map_columns
 from factory.types import Reject
 
 BATCH = 256
@@ -53,7 +53,7 @@ class Source:
                     for values in values_of(batch):
                         number += 1
                         if isinstance(values, ValueError):
-                            yield malformed(path, number, values)
+                            yield malformed(path, "row", number, values)
                         else:
                             yield Row(source=self.label or path, number=number, extra=values)
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -72,8 +72,3 @@ def values_of(batch: Any) -> Iterator[dict[str, Any] | ValueError]:
             yield batch.slice(start, 1).to_pylist()[0]
         except ValueError as error:
             yield error
-
-
-def malformed(path: str, number: int, error: ValueError) -> Reject:
-    """The rejection of one row."""
-    return Reject(source=path, row=str(number), rule="malformed", reason=f"row {number}: {error}")
