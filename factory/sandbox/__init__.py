@@ -1,1 +1,85 @@
-"""Where heavy and untrusted checks execute."""
+"""Where heavy and untrusted checks execute.
+
+    process.py, child.py   the killable worker process in which verifiers run
+    box.py                 what may be asked of a sandbox; the nouns
+    jail.py                the tiers on this machine: namespaces, landlock
+    zygote.py, kernel.py   what runs inside: the warm interpreter, and the system calls
+    remote.py              the tier elsewhere: a SandboxFusion service
+    probes.py              attacks that prove what this machine gives
+
+A verifier that executes what a model wrote does so in a box of `current()`, the sandbox of its
+worker process, as the recipe chose it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from factory.errors import SandboxError
+
+if TYPE_CHECKING:
+    from factory.sandbox.box import Sandbox, Tier
+
+_chosen: dict[str, str | None] = {"tier": "namespaces", "url": None}
+_sandbox: Sandbox | None = None
+_used = ""
+
+
+def make(tier: Tier, url: str | None = None) -> Sandbox:
+    """A sandbox of a tier, not yet started.
+
+    Raises:
+        SandboxError: no such tier, or its address is missing.
+    """
+    if tier == "remote":
+        from factory.sandbox.remote import Remote
+
+        if not url:
+            raise SandboxError("sandbox.tier is remote: give sandbox.url, a SandboxFusion address")
+        return Remote(url)
+    from factory.sandbox.jail import Jail
+
+    return Jail(tier)
+
+
+def choose(tier: Tier, url: str | None = None) -> None:
+    """Decide which sandbox `current` gives in this process."""
+    close()
+    _chosen.update(tier=tier, url=url)
+
+
+def current() -> Sandbox:
+    """The sandbox of this process; its first use brings it up."""
+    global _sandbox, _used
+    if _sandbox is None:
+        _sandbox = make(_chosen["tier"], _chosen["url"])  # type: ignore[arg-type]
+    _used = _sandbox.tier
+    return _sandbox
+
+
+def used() -> str:
+    """The tier that was used since this was last asked; empty if none was."""
+    global _used
+    tier, _used = _used, ""
+    return tier
+
+
+def close() -> None:
+    """End the sandbox of this process, if there is one."""
+    global _sandbox
+    if _sandbox is not None:
+        _sandbox.close()
+        _sandbox = None
+
+
+@contextmanager
+def open_sandbox(tier: Tier = "namespaces", url: str | None = None) -> Iterator[Sandbox]:
+    """A sandbox for the length of a `with` block."""
+    sandbox = make(tier, url)
+    try:
+        sandbox.start()
+        yield sandbox
+    finally:
+        sandbox.close()
