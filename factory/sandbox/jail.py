@@ -35,12 +35,13 @@ import signal
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from factory.errors import SandboxError
 from factory.sandbox import cgroup, job, kernel, spawn, values, zygote
-from factory.sandbox.box import Call, Command, Job, Limits, Ran, Script
+from factory.sandbox.box import Call, Command, Job, Limits, Ran
 
 _START_S = 60.0
 _GRACE_S = 10.0
@@ -81,6 +82,7 @@ class _Zygote:
     ) -> None:
         self.group = cgroup.make(f"factory-{os.getpid()}-{secrets.token_hex(4)}")
         self._limited = 0
+        self._births = 0
         self._spawned = spawned = spawn.spawn(tier, preload, visible, self.group)
         try:
             self.abi = self._introduce(tier, preload, visible)
@@ -101,6 +103,7 @@ class _Zygote:
             "namespaces": tier == "namespaces",
             "readable": spawned.readable,
             "devices": spawned.devices,
+            "parents": [os.path.dirname(place) for place in spawn.PLACES],
             "count_processes": tier == "namespaces" or os.geteuid() == 0,
             "path": [spawned.readable[-1]] if preload else [],
             "preload": [*_WARM, *preload],
@@ -126,9 +129,21 @@ class _Zygote:
                 self.group.limit(2 * memory_mb + _MEMORY_EXTRA_MB, _MAX_PROCESSES)
             self._limited = memory_mb
 
-    def birth(self, told: dict[str, Any], descriptors: list[int]) -> None:
-        """Have a box made."""
-        socket.send_fds(self._spawned.control, [json.dumps(told).encode()], descriptors)
+    def birth(self, told: dict[str, Any], descriptors: list[int]) -> int:
+        """Have a cell made; its number.
+
+        Raises:
+            OSError: the zygote is gone.
+        """
+        self._births += 1
+        message = json.dumps({**told, "number": self._births}).encode()
+        socket.send_fds(self._spawned.control, [message], descriptors)
+        return self._births
+
+    def kill(self, number: int) -> None:
+        """End a cell that does not end by itself."""
+        with contextlib.suppress(OSError):
+            self._spawned.control.send(json.dumps({"kill": number}).encode())
 
     def said(self) -> str:
         """The last line on its standard error."""
@@ -152,19 +167,119 @@ class _Zygote:
         return said
 
 
+class _Cell:
+    """A keeper with its jobs, as the host sees it."""
+
+    def __init__(
+        self, home: _Zygote, place: str | None, files: Mapping[str, bytes], limits: Limits
+    ) -> None:
+        self._home = home
+        self.is_python = "source" in files
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        payload = _payload(files)
+        scratch, kept = spawn.PLACES if place is None else (f"{place}/tmp", f"{place}/box")
+        told = {"kept": kept, "scratch": scratch, "limits": asdict(limits)}
+        home.limit(limits.memory_mb)
+        try:
+            self._number = home.birth(told, [theirs.fileno(), payload])
+        except OSError as error:
+            self._channel.close()
+            raise self.gone(error) from error
+        finally:
+            theirs.close()
+            os.close(payload)
+        self._compiling = self.is_python
+
+    def send(self, header: dict[str, Any], descriptors: list[int]) -> None:
+        """Hand over a job.
+
+        Raises:
+            SandboxError: nobody is there.
+        """
+        try:
+            socket.send_fds(self._channel, [json.dumps(header).encode()], descriptors)
+        except OSError as error:
+            if not self._compiling:
+                raise self.gone(error) from error
+
+    def compiled(self, wall_s: float) -> Ran | None:
+        """Wait for the source to be compiled; what to report where it never was.
+
+        Raises:
+            SandboxError: the cell could not be made.
+        """
+        if not self._compiling:
+            return None
+        if not self._receive(wall_s + _GRACE_S):
+            raise self.gone(None)
+        self._compiling = False
+        try:
+            if self._receive(wall_s):
+                return None
+            return Ran(ended="signal", code=signal.SIGSEGV)
+        except TimeoutError:
+            return Ran(ended="wall", code=signal.SIGKILL, wall_s=wall_s)
+
+    def answer(self, wall_s: float) -> dict[str, Any]:
+        """The keeper's report on the job that runs.
+
+        Raises:
+            SandboxError: there is none, and that is not the candidate's doing.
+        """
+        said = self._receive(wall_s + _GRACE_S)
+        if not said:
+            raise self.gone(None)
+        answer: dict[str, Any] = json.loads(said)
+        return answer
+
+    def _receive(self, timeout_s: float) -> bytes:
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        if not poll.poll(timeout_s * 1000):
+            raise TimeoutError
+        try:
+            return self._channel.recv(1 << 16)
+        except ConnectionError:
+            return b""
+
+    def gone(self, error: OSError | None) -> SandboxError:
+        reason = self._home.said() or error or "its keeper has ended"
+        return SandboxError(f"a cell of the sandbox is gone: {reason}")
+
+    def close(self, *, kill: bool = False) -> None:
+        self._channel.close()
+        if kill:
+            self._home.kill(self._number)
+
+
 class _Running:
     """A job on its way."""
 
-    def __init__(self, box: _Box, limits: Limits, nonce: bytes, watched: list[int]) -> None:
+    def __init__(
+        self, box: _Box, cell: _Cell, limits: Limits, nonce: bytes, watched: list[int]
+    ) -> None:
         self._box = box
+        self._cell = cell
         self._limits = limits
         self._nonce = nonce
         self._watched = watched  # stdout, stderr, and the record of a Call
 
     def wait(self) -> Ran:
         try:
-            answer = self._box.answer(self._limits.wall_s + _GRACE_S)
+            if (never := self._cell.compiled(self._limits.wall_s)) is not None:
+                self._box.drop(self._cell)
+                return never
+            answer = self._cell.answer(self._limits.wall_s)
+            if self._cell.is_python and not answer["clean"]:
+                self._box.drop(self._cell)
             return self._ran(answer)
+        except TimeoutError:
+            self._box.drop(self._cell)
+            limit = self._limits.wall_s + _GRACE_S
+            raise SandboxError(f"the sandbox did not answer within {limit:g} s") from None
+        except SandboxError:
+            self._box.drop(self._cell)
+            raise
         finally:
             for fd in self._watched:
                 os.close(fd)
@@ -203,11 +318,10 @@ class _Running:
 
     def _record(self) -> tuple[tuple[Any, ...], str]:
         """What a Call left: its value or the name of its exception; nothing if it is not sound."""
-        fd = self._watched[2]
-        record = os.pread(fd, values.MAX_BYTES + 64, 0)
-        if not record.startswith(self._nonce):
-            return (), ""
+        record = os.pread(self._watched[2], values.MAX_BYTES + 64, 0)
         kind, body = record[len(self._nonce) :][:1], record[len(self._nonce) + 1 :]
+        if not record.startswith(self._nonce) or kind not in (b"V", b"R"):
+            return (), ""
         if kind == b"R":
             return (), body[:200].decode(errors="replace")
         try:
@@ -217,135 +331,106 @@ class _Running:
 
 
 class _Box:
-    """One candidate's box, as its host sees it."""
+    """One candidate's box, as its host sees it: a cell for each source that runs in it, one for
+    its commands."""
 
     def __init__(
-        self,
-        jail: Jail,
-        home: _Zygote,
-        files: Mapping[str, bytes],
-        limits: Limits,
+        self, jail: Jail, preload: Sequence[str], files: Mapping[str, bytes], limits: Limits
     ) -> None:
         _plain_names(list(files))
         self._jail = jail
-        self._zygote = home
+        self._preload = tuple(sorted(preload))
+        self._files = dict(files)
         self._limits = limits
-        self._code: tuple[str, int] | None = None
-        self._folder = None if jail.tier == "namespaces" else _folders()
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        payload = _payload(files)
-        place = self._folder
-        told = {
-            "kept": "/box" if place is None else f"{place}/box",
-            "scratch": "/tmp" if place is None else f"{place}/tmp",
-            "keeps_mb": limits.scratch_mb,
-        }
-        try:
-            home.birth(told, [theirs.fileno(), payload])
-        except OSError as error:
-            self.close()
-            raise SandboxError(f"the sandbox is gone: {error}: {home.said()}") from error
-        finally:
-            theirs.close()
-            os.close(payload)
+        self._folder: str | None = None
+        self._cells: dict[tuple[bytes, Limits] | None, _Cell] = {}
 
     def start(
         self, job: Job, *, limits: Limits | None = None, channel: int | None = None
     ) -> _Running:
         limits = limits or self._limits
         nonce = secrets.token_hex(16)
-        header, parts = _described(job, nonce)
-        header |= {name: getattr(limits, name) for name in Limits.__dataclass_fields__}
-        if self._jail.tier != "namespaces" and header["output_file"] and not header["keep"]:
-            raise SandboxError("sandbox.tier landlock: a program cannot write files there")
-        self._zygote.limit(limits.memory_mb)
+        header, parts, source = _described(job, nonce)
+        header["limits"] = asdict(limits)
+        self._refuse(header)
+        cell = self._cell(source, limits)
         watched = [_memory_file("stdout"), _memory_file("stderr")]
         own = [_payload(parts), _memory_file("stdin", job.stdin)]
         if isinstance(job, Call):
-            watched.append(_memory_file("record"))
-            channel = watched[2]
-        descriptors = [own[0], self._code_for(parts), own[1], *watched[:2]]
-        descriptors += [] if channel is None else [channel]
+            channel = _memory_file("record")
+            watched.append(channel)
+        descriptors = [*own, *watched[:2], *([] if channel is None else [channel])]
         try:
-            socket.send_fds(self._channel, [json.dumps(header).encode()], descriptors)
-        except OSError as error:
+            cell.send(header, descriptors)
+        except SandboxError:
             for fd in watched:
                 os.close(fd)
-            raise self._gone(error) from error
+            self.drop(cell)
+            raise
         finally:
             for fd in own:
                 os.close(fd)
-        return _Running(self, limits, nonce.encode(), watched)
+        return _Running(self, cell, limits, nonce.encode(), watched)
 
     def run(self, job: Job, *, limits: Limits | None = None) -> Ran:
         return self.start(job, limits=limits).wait()
 
-    def answer(self, timeout_s: float) -> dict[str, Any]:
-        """The keeper's report on the job that runs."""
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        if not poll.poll(timeout_s * 1000):
-            self._zygote.close()
-            raise SandboxError(f"the sandbox did not answer within {timeout_s:g} s")
-        try:
-            said = self._channel.recv(1 << 16)
-        except OSError as error:
-            raise self._gone(error) from error
-        if not said:
-            raise self._gone(None)
-        answer: dict[str, Any] = json.loads(said)
-        return answer
+    def _refuse(self, header: dict[str, Any]) -> None:
+        if self._jail.tier == "landlock" and header["output_file"] and not header["keep"]:
+            raise SandboxError("sandbox.tier landlock: a program cannot write files there")
 
-    def _gone(self, error: OSError | None) -> SandboxError:
-        return SandboxError(f"the box is gone: {self._zygote.said() or error or 'it ended'}")
+    def _cell(self, source: bytes | None, limits: Limits) -> _Cell:
+        """The cell of a source, or of commands; the one of another source makes room for it."""
+        key = None if source is None else (source, limits)
+        if key not in self._cells:
+            for other in [k for k in self._cells if k is not None and key is not None]:
+                self._cells.pop(other).close()
+            if self._jail.tier == "landlock" and self._folder is None:
+                self._folder = _folders()
+            files = self._files if source is None else {**self._files, "source": source}
+            home = self._jail.home(self._preload)
+            self._cells[key] = _Cell(home, self._folder, files, limits)
+        return self._cells[key]
 
-    def _code_for(self, parts: Mapping[str, bytes]) -> int:
-        """The descriptor that carries the compiled source from job to job."""
-        source = parts.get("source", b"")
-        if self._code is None or self._code[0] != source:
-            self._forget_code()
-            self._code = (source, _memory_file("code"))
-        return self._code[1]
-
-    def _forget_code(self) -> None:
-        if self._code is not None:
-            os.close(self._code[1])
-            self._code = None
+    def drop(self, cell: _Cell) -> None:
+        """End a cell that is spent; the next job gets another one."""
+        for key in [k for k, c in self._cells.items() if c is cell]:
+            self._cells.pop(key).close(kill=True)
 
     def close(self) -> None:
-        self._channel.close()
-        self._forget_code()
+        while self._cells:
+            self._cells.popitem()[1].close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
 
-def _described(job: Job, nonce: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Header and payload parts of a job."""
-    header: dict[str, Any] = {"keep": False, "output_file": None, "nonce": nonce}
+def _described(job: Job, nonce: str) -> tuple[dict[str, Any], dict[str, bytes], bytes | None]:
+    """Header and payload parts of a job, and the source that its cell is for."""
+    header: dict[str, Any] = {"keep": False, "output_file": None, "nonce": nonce, "function": None}
     parts: dict[str, bytes] = {}
     if not isinstance(job, Call):
         _plain_names([*job.files, *([job.output_file] if job.output_file is not None else [])])
         header["output_file"] = job.output_file
         parts = {f"file:{name}": content for name, content in job.files.items()}
-    match job:
-        case Script():
-            header["kind"] = "script"
-            parts["source"] = job.source.encode("utf-8", "surrogatepass")
-        case Call():
-            header |= {"kind": "call", "function": job.function}
-            parts["source"] = job.source.encode("utf-8", "surrogatepass")
-            parts["arguments"] = values.encode([list(job.args), dict(job.kwargs)])
-        case Command():
-            header |= {"kind": "command", "argv": list(job.argv), "keep": job.keep}
-    return header, parts
+    if isinstance(job, Command):
+        header |= {"argv": list(job.argv), "keep": job.keep}
+        return header, parts, None
+    if isinstance(job, Call):
+        header["function"] = job.function
+        parts["arguments"] = values.encode([list(job.args), dict(job.kwargs)])
+    return header, parts, job.source.encode("utf-8", "surrogatepass")
 
 
 def _folders() -> str:
@@ -371,11 +456,11 @@ class Jail:
         self._zygotes: dict[tuple[str, ...], _Zygote] = {}
 
     def start(self) -> None:
-        self._home(())
+        self.home(())
 
     def describe(self) -> str:
         """What isolates here, in one line."""
-        home = self._home(())
+        home = self.home(())
         parts = ["bubblewrap"] if self.tier == "namespaces" else []
         parts += [f"Landlock ABI {home.abi}", "seccomp", "resource limits"]
         parts.append(f"cgroup v{home.group.version}" if home.group else "no cgroup")
@@ -388,16 +473,16 @@ class Jail:
         limits: Limits | None = None,
         preload: Sequence[str] = (),
     ) -> _Box:
-        return _Box(self, self._home(tuple(sorted(preload))), files or {}, limits or Limits())
+        return _Box(self, preload, files or {}, limits or Limits())
 
-    def _home(self, preload: tuple[str, ...]) -> _Zygote:
+    def home(self, preload: tuple[str, ...]) -> _Zygote:
         home = self._zygotes.get(preload)
         if home is None or not home.alive:
             if home is not None:
                 home.close()
             if reason := spawn.unfit(self.tier):
                 raise SandboxError(f"sandbox.tier {self.tier} cannot be had here: {reason}")
-            home = self._zygotes[preload] = _Zygote(self.tier, preload, self._visible)
+            self._zygotes[preload] = home = _Zygote(self.tier, preload, self._visible)
         return home
 
     def close(self) -> None:

@@ -1,12 +1,7 @@
 """One job, in a process of its own inside a sandbox: confined first, untrusted from then on.
 
-A job gives up descriptors, files, limits and privileges before the first untrusted byte is looked
-at; compiling is already on the other side. Its descriptors, in the order in which they come:
-
-    payload   named parts (`parts`): source, arguments, the job's files
-    code      the compiled source, left by the box's first job for the next ones; sealed
-    0, 1, 2   standard input, output, error
-    3         of a Call: where its record goes; of a Script: the caller's channel, or nothing
+A Program is one source that runs on many inputs: it is compiled once, by a keeper that has confined
+itself, and never executed there; each run is a fork. A command confines itself and executes.
 
 A Call's record is its nonce, then V and the encoded value or R and the name of the exception. A
 candidate can write a record of its own, which is no more than returning the value.
@@ -15,25 +10,22 @@ candidate can write a record of its own, which is no more than returning the val
 from __future__ import annotations
 
 import atexit
-import contextlib
-import fcntl
 import json
-import marshal
 import math
 import os
 import resource
 import sys
 import threading
+from fcntl import F_DUPFD, fcntl
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from factory.sandbox import kernel, values
 
 if TYPE_CHECKING:
-    from factory.sandbox.zygote import _Box
+    from factory.sandbox.zygote import Cell
 
-_CODE_FD, _RECORD_FD = 4, 3
-_ALL_SEALS = 0b1111
+_RECORD_FD = 3
 _PROCESSES_OF_OURS = 8
 """Beside a job's own: zygote, keepers, and those of a box that talks to another one."""
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
@@ -41,149 +33,162 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
 
 def parts(payload: int) -> dict[str, bytes]:
     """The named parts of a payload: a JSON line of [name, size] pairs, then their bytes."""
-    with os.fdopen(os.dup(payload), "rb") as file:
-        file.seek(0)
-        return {name: file.read(size) for name, size in json.loads(file.readline())}
+    text = os.pread(payload, os.fstat(payload).st_size, 0)
+    head, _, body = text.partition(b"\n")
+    found, at = {}, 0
+    for name, size in json.loads(head):
+        found[name] = body[at : at + size]
+        at += size
+    return found
 
 
 def lay(folder: str, name: str, content: bytes) -> None:
     """Write a file of the host's into a folder of the sandbox."""
-    with open(os.path.join(folder, name), "wb") as file:
+    path = os.path.join(folder, name)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o755)
+    with os.fdopen(fd, "wb") as file:
         file.write(content)
 
 
-def run(box: _Box, header: dict[str, Any], descriptors: list[int], rules: int) -> None:
-    """Never returns; the exit code is the job's."""
-    code = 1
-    try:
-        given = parts(descriptors[0])
-        _place(box, header, given)
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        kernel.landlock_enforce(rules)
-        _take(descriptors, keep_code=header["kind"] != "command")
-        _limit(box, header)
-        kernel.drop_capabilities()
-        kernel.seccomp_enforce(_filter(box, header))
-        if header["kind"] == "command":
-            _execute(box, header)
-        box.ready[0] = 1
-        box.ready.close()
-        del box
-        compiled = _compiled(given["source"])
-        code = _call(header, compiled, given) if header["kind"] == "call" else _script(compiled)
-    except SystemExit as ended:
-        code = _exit_code(ended)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(_finish(code) & 0xFF)
+def confine(
+    cell: Cell, limits: dict[str, Any], *, tool: bool = False, keeper: bool = False
+) -> None:
+    """Give up files, resources and privileges; there is no way back.
+
+    A `keeper` is to fork jobs that are confined as it is: its own CPU time has no limit, and what
+    forbids forking, or holds for one process id, is left to the job.
+    """
+    settings = cell.settings
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.landlock_enforce(settings.rules_for(cell, tool))
+    _limit(limits, cell, keeper)
+    kernel.drop_capabilities()
+    if keeper and settings.namespaces:
+        kernel.seccomp_enforce(settings.filters[False])
+    elif not keeper:
+        _filter(cell, limits, tool)
 
 
-def _place(box: _Box, header: dict[str, Any], given: dict[str, bytes]) -> None:
-    """Session, working directory, files."""
-    os.setsid()
-    os.umask(0o022)
-    place = box.kept if header["keep"] else box.scratch
-    os.chdir(place)
-    for name, content in given.items():
-        if name.startswith("file:"):
-            lay(place, name[5:], content)
+def _filter(cell: Cell, limits: dict[str, Any], tool: bool) -> None:
+    """The seccomp filter of a job; without namespaces a candidate is one process, by itself."""
+    alone = not cell.settings.namespaces and not tool
+    program = cell.settings.filters[alone or limits["processes"] == 1]
+    kernel.seccomp_enforce(kernel.for_process(program, os.getpid()) if alone else program)
 
 
-def _take(descriptors: list[int], *, keep_code: bool) -> None:
-    """Put the job's descriptors into their places and close all others."""
+def _limit(limits: dict[str, Any], cell: Cell, keeper: bool) -> None:
+    file_bytes = limits["file_mb"] << 20
+    memory = (limits["memory_mb"] << 20) + cell.settings.base_bytes
+    bounds = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_FSIZE: file_bytes,
+        resource.RLIMIT_NOFILE: limits["open_files"],
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    if cell.settings.count_processes:
+        bounds[resource.RLIMIT_NPROC] = limits["processes"] + _PROCESSES_OF_OURS
+    for what, most in bounds.items():
+        _bound(what, most, most)
+    if not keeper:
+        _limit_cpu(limits)
+
+
+def _limit_cpu(limits: dict[str, Any]) -> None:
+    seconds = math.ceil(limits["cpu_s"])
+    _bound(resource.RLIMIT_CPU, seconds, seconds + 1)
+
+
+def _bound(what: int, soft: int, hard: int) -> None:
+    # The worker process that all this is part of may have lower limits itself.
+    most = resource.getrlimit(what)[1]
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(what, (soft, hard))
+
+
+def _take(descriptors: list[int]) -> None:
+    """Put a job's descriptors into their places, from 0 on, and close all others."""
     # Out of the way first: they may bear the very numbers that are needed.
-    code, *others = (fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in descriptors[1:])
-    for number, fd in enumerate(others):
+    high = [fcntl(fd, F_DUPFD, 16) for fd in descriptors]
+    for number, fd in enumerate(high):
         os.dup2(fd, number)
-    os.dup2(code, _CODE_FD)
-    kernel.close_from(_CODE_FD + keep_code)
-    if len(others) == _RECORD_FD:
-        with contextlib.suppress(OSError):
-            os.close(_RECORD_FD)
+    os.closerange(len(high), 1 << 20)
 
 
-def _limit(box: _Box, header: dict[str, Any]) -> None:
-    cpu, file_bytes = math.ceil(header["cpu_s"]), header["file_mb"] << 20
-    memory = (header["memory_mb"] << 20) + box.settings.base_bytes
-    limits = [
-        (resource.RLIMIT_CPU, cpu, cpu + 1),
-        (resource.RLIMIT_AS, memory, memory),
-        (resource.RLIMIT_FSIZE, file_bytes, file_bytes),
-        (resource.RLIMIT_NOFILE, header["open_files"], header["open_files"]),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_MEMLOCK, 0, 0),
-        (resource.RLIMIT_MSGQUEUE, 0, 0),
-    ]
-    if box.settings.count_processes:
-        count = header["processes"] + _PROCESSES_OF_OURS
-        limits.append((resource.RLIMIT_NPROC, count, count))
-    for what, soft, hard in limits:
-        # The worker process that all this is part of may have lower limits itself.
-        most = resource.getrlimit(what)[1]
-        if most != resource.RLIM_INFINITY:
-            soft, hard = min(soft, most), min(hard, most)
-        resource.setrlimit(what, (soft, hard))
-
-
-def _filter(box: _Box, header: dict[str, Any]) -> bytes:
-    """The seccomp filter: without namespaces a candidate is one process and signals itself."""
-    alone = not box.settings.namespaces and not header["keep"]
-    program = box.settings.filters[alone or header["processes"] == 1]
-    own = os.getpid() if alone else None
-    return program if own is None else kernel.for_process(program, own)
-
-
-def _execute(box: _Box, header: dict[str, Any]) -> None:
-    argv = [_in_box(box, argument) for argument in header["argv"]]
-    box.ready[0] = 1
+def execute(cell: Cell, header: dict[str, Any], descriptors: list[int], place: str) -> None:
+    """Be a command. Never returns."""
     try:
-        os.execve(argv[0], argv, {**_ENVIRONMENT, "TMPDIR": os.getcwd()})
-    except OSError:
-        box.ready[0] = 0
-        raise
+        os.setsid()
+        os.chdir(place)
+        os.umask(0o022)
+        argv = [_in_box(cell, argument) for argument in header["argv"]]
+        confine(cell, header["limits"], tool=header["keep"])
+        _take(descriptors)
+        cell.ready[0] = 1
+        os.execve(argv[0], argv, {**_ENVIRONMENT, "TMPDIR": place})
+    except BaseException as error:
+        cell.ready[0] = 0
+        os.write(2, f"{type(error).__name__}: {error}".encode())
+    os._exit(1)
 
 
-def _in_box(box: _Box, argument: str) -> str:
+def _in_box(cell: Cell, argument: str) -> str:
     is_inside = argument == "/box" or argument.startswith("/box/")
-    return box.kept + argument[4:] if is_inside else argument
+    return cell.kept + argument[4:] if is_inside else argument
 
 
-def _compiled(source: bytes) -> CodeType:
-    """The code object, compiled at most once per box."""
-    if fcntl.fcntl(_CODE_FD, fcntl.F_GET_SEALS):
-        size = os.fstat(_CODE_FD).st_size
-        code: CodeType = marshal.loads(os.pread(_CODE_FD, size, 0))
-    else:
-        os.ftruncate(_CODE_FD, 0)
-        code = compile(source, "main.py", "exec", dont_inherit=True)
-        os.pwrite(_CODE_FD, marshal.dumps(code), 0)
-        # Nothing of the candidate has run so far, and from here on nothing can change it.
-        fcntl.fcntl(_CODE_FD, fcntl.F_ADD_SEALS, _ALL_SEALS)
-    os.close(_CODE_FD)
-    return code
+class Program:
+    """A candidate's source, compiled, in a process that is confined already."""
+
+    def __init__(self, source: bytes, cell: Cell) -> None:
+        self._cell = cell
+        self._compiled: CodeType | None = None
+        self._error: BaseException | None = None
+        try:
+            self._compiled = compile(source, "main.py", "exec", dont_inherit=True)
+        except Exception as error:  # every run fails with it, as if it compiled for itself
+            self._error = error
+        for ours in [n for n in sys.modules if n == "factory" or n.startswith("factory.")]:
+            del sys.modules[ours]
+        sys.argv = ["main.py"]
+        sys.path.insert(0, cell.scratch)
+
+    def run(self, header: dict[str, Any], descriptors: list[int], given: dict[str, bytes]) -> None:
+        """Be a run of it, in a process that was forked for that. Never returns."""
+        code = 1
+        try:
+            os.setsid()
+            _take(descriptors)
+            limits = header["limits"]
+            _limit_cpu(limits)
+            if limits["processes"] == 1 or not self._cell.settings.namespaces:
+                _filter(self._cell, limits, tool=False)
+            if self._compiled is None:
+                assert self._error is not None
+                raise self._error.with_traceback(None)
+            if header["function"] is None:
+                exec(self._compiled, _module("__main__").__dict__)
+            else:
+                _call(header, self._compiled, given["arguments"])
+            code = 0
+        except SystemExit as ended:
+            code = _exit_code(ended)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(_finish(code) & 0xFF)
 
 
 def _module(name: str) -> ModuleType:
-    """A fresh module of the candidate's; ours go out of its way."""
-    for ours in ("factory", *[n for n in sys.modules if n.startswith("factory.")]):
-        sys.modules.pop(ours, None)
-    sys.argv = ["main.py"]
-    sys.path.insert(0, os.getcwd())
-    module = ModuleType(name)
-    sys.modules[name] = module
+    module = sys.modules[name] = ModuleType(name)
     return module
 
 
-def _script(compiled: CodeType) -> int:
-    exec(compiled, _module("__main__").__dict__)
-    return 0
-
-
-def _call(header: dict[str, Any], compiled: CodeType, given: dict[str, bytes]) -> int:
-    nonce = header["nonce"].encode()
-    arguments, named = values.decode(given["arguments"])
-    encode, record_fd, failed = values.encode, _RECORD_FD, b"R"
+def _call(header: dict[str, Any], compiled: CodeType, arguments: bytes) -> None:
+    nonce, encode = header["nonce"].encode(), values.encode
+    positional, named = values.decode(arguments)
     try:
         module = _module("solution")
         exec(compiled, module.__dict__)
@@ -191,15 +196,15 @@ def _call(header: dict[str, Any], compiled: CodeType, given: dict[str, bytes]) -
         target = getattr(module, first)
         if method:
             target = getattr(target(), method)
-        record = nonce + b"V" + encode(target(*arguments, **named))
+        _record(nonce + b"V" + encode(target(*positional, **named)))
     except BaseException as error:
-        record = nonce + failed + type(error).__name__.encode("utf-8", "replace")[:200]
-        with os.fdopen(record_fd, "wb") as file:
-            file.write(record)
+        _record(nonce + b"R" + type(error).__name__.encode("utf-8", "replace")[:200])
         raise
-    with os.fdopen(record_fd, "wb") as file:
+
+
+def _record(record: bytes) -> None:
+    with os.fdopen(_RECORD_FD, "wb") as file:
         file.write(record)
-    return 0
 
 
 def _exit_code(ended: SystemExit) -> int:

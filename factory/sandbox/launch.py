@@ -170,10 +170,9 @@ def _report(
         stdout = _of_file(os.path.join(base, place, job["output_file"]), most + 1)
     too_much = len(stdout) > most or os.fstat(err.fileno()).st_size > most
     kept, fits = _kept(os.path.join(base, "box"), limits) if job["keep"] else ({}, True)
-    spent = code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu >= limits["cpu_s"])
-    if not ended and spent:
+    if cpu > limits["cpu_s"] or code == -signal.SIGXCPU:
         ended = "cpu"
-    elif not ended and (too_much or not fits):
+    elif not ended and (too_much or not fits or code == -signal.SIGXFSZ):
         ended = "output"
 
     def text(data: bytes) -> str:

@@ -15,7 +15,6 @@ of the sandbox, never a statement about the candidate.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
@@ -26,7 +25,6 @@ from factory.sandbox import values
 from factory.sandbox.box import Call, Command, Job, Limits, Ran, Tier
 from factory.sandbox.fusion import Service
 
-_PLAIN = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._+-]{1,100}\Z")
 _DROPPED_BY_THE_SERVICE = "IGNORE_THIS_FILE"
 
 
@@ -141,6 +139,8 @@ class _FarBox:
         if isinstance(job, Command) and job.keep:
             self._files.update((n, data) for n, data in report.kept.items() if _is_plain(n))
         returned, raised = _returned(report.record) if isinstance(job, Call) else ((), "")
+        if ended != "exited" or report.code:
+            returned = ()
         return Ran(
             ended=ended,
             code=report.code,
@@ -168,7 +168,7 @@ class _FarRun:
 
 
 def _is_plain(name: str) -> bool:
-    return bool(_PLAIN.match(name)) and _DROPPED_BY_THE_SERVICE not in name
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def _told(job: Job, preload: tuple[str, ...], limits: Limits) -> dict[str, Any]:
@@ -195,10 +195,7 @@ def _files_of(job: Job, box: Mapping[str, bytes]) -> dict[str, bytes]:
         files["main.py"] = job.source.encode("utf-8", "surrogatepass")
     if isinstance(job, Call):
         files["values.py"] = inspect.getsource(values).encode()
-        try:
-            files["args"] = values.encode((list(job.args), dict(job.kwargs)))
-        except ValueError as error:
-            raise SandboxError(f"arguments of {job.function}: {error}") from None
+        files["args"] = values.encode((list(job.args), dict(job.kwargs)))
     place = "box" if isinstance(job, Command) and job.keep else "work"
     named = [("box", name, data) for name, data in box.items()]
     named += [(place, n, data) for n, data in ({} if isinstance(job, Call) else job.files).items()]
@@ -210,10 +207,9 @@ def _files_of(job: Job, box: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _check_name(name: str) -> None:
     if not _is_plain(name):
-        raise SandboxError(
-            f"{name[:100]!r} is no plain file name: letters, digits, `.`, `_`, `+` and `-`, "
-            f"at most 100, and without {_DROPPED_BY_THE_SERVICE}"
-        )
+        raise ValueError(f"a file in a box has a plain name, without `/`: got {name!r}")
+    if _DROPPED_BY_THE_SERVICE in name:
+        raise SandboxError(f"the remote tier loses files named {_DROPPED_BY_THE_SERVICE}")
 
 
 def _returned(record: bytes) -> tuple[tuple[Any, ...], str]:

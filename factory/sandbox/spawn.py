@@ -45,6 +45,9 @@ for name, text in json.loads(control.recv(1 << 20)):
         setattr(sys.modules[parent], child, module)
 sys.modules["factory.sandbox.zygote"].main(control.detach())
 """
+PLACES = ("/w/scratch/tmp", "/w/kept/box")
+"""Where a cell's /tmp and /box are mounted. What Landlock allows is tied to their parents, which are
+the same in every cell: a mount hides the directory that it lies on."""
 OTHER_TIERS = (
     "choose another sandbox.tier in the recipe: `landlock` (weaker, needs no namespaces) or "
     "`remote` (a code-execution service)"
@@ -186,7 +189,9 @@ def _bubblewrap(paths: Sequence[str], bound: bool, tells: int) -> list[str]:
         argv += ["--ro-bind", f"/tmp/{number}" if bound else path, path]
     for device in _DEVICES:
         argv += ["--dev-bind", device, device]
-    return [*argv, "--dir", "/tmp", "--dir", "/box", "--remount-ro", "/"]
+    for place, behind in zip(("/tmp", "/box"), PLACES, strict=True):
+        argv += ["--dir", behind, "--symlink", behind, place]
+    return [*argv, "--remount-ro", "/"]
 
 
 def _give_up(

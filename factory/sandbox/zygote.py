@@ -1,20 +1,24 @@
-"""The warm interpreter inside a sandbox, and the boxes that are forked from it.
+"""The warm interpreter inside a sandbox, and the cells that are forked from it.
 
-    host --a socket per box--> zygote --fork, namespaces--> keeper --fork, confined--> job
+    host --birth--> zygote --fork, namespaces--> keeper --fork--> job, job, ...
+         <------------one socket per cell--------
 
 The zygote and the keepers never run anything untrusted. A keeper is the first process of its
-box's own pid namespace: it starts one job after the other, tells what it observed (exit state,
-CPU and wall-clock time), and leaves nothing behind between two jobs.
+cell's own pid namespace: it starts one job after the other, tells what it observed (exit state,
+CPU and wall-clock time), and leaves no process behind between two jobs. There are two kinds:
 
-On a box's socket the host sends a job's header as JSON with six descriptors (`factory.sandbox.job`
-says which), and the keeper answers with JSON. This file runs inside, without the rest of the
-project: the host sends the text of `kernel`, `values` and `job` along.
+    python    for one source: the keeper confines itself, compiles it, and forks a job per input
+    command   for programs: the keeper keeps what it may do, each job confines itself and executes
+
+Messages are JSON with descriptors beside them; `Cell` and `_one` say which. This file runs without
+the rest of the project: the host sends the text of `kernel`, `values` and `job` along.
 """
 
 from __future__ import annotations
 
 import _socket
 import builtins
+import contextlib
 import gc
 import importlib
 import json
@@ -35,7 +39,7 @@ _MAX_MESSAGE = 1 << 16
 
 
 class Settings:
-    """What holds for every box of this zygote: the first message of the host."""
+    """What holds for every cell of this zygote: the first message of the host."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         self.namespaces: bool = told["namespaces"]
@@ -45,40 +49,66 @@ class Settings:
         self.base_bytes = 0
         """Address space of the warm interpreter itself; a job's limit comes on top."""
         self.abi = kernel.landlock_abi()
-        pid = None if self.namespaces else kernel.OWN_PID
+        own = None if self.namespaces else kernel.OWN_PID
         self.filters = {
-            single: kernel.seccomp_filter(single=single, own_pid=pid) for single in (False, True)
+            single: kernel.seccomp_filter(single=single, own_pid=own) for single in (False, True)
         }
+        # With namespaces the places have the same parents in every cell, so the rules are the same.
+        self.rules = [self._rules(*told["parents"], tool) for tool in (False, True)]
+
+    def _rules(self, scratch: str, kept: str, tool: bool) -> int:
+        writable = [scratch, kept] if tool else [scratch] if self.namespaces else []
+        readable = [*self.readable, scratch, kept]
+        return kernel.landlock_rules(readable, self.devices, writable, self.abi)
+
+    def rules_for(self, cell: Cell, tool: bool) -> int:
+        """A Landlock ruleset as a descriptor."""
+        if self.namespaces:
+            return self.rules[tool]
+        return self._rules(cell.scratch, cell.kept, tool)
 
 
 def main(descriptor: int) -> None:
-    """Serve boxes until the host hangs up."""
+    """Serve cells until the host hangs up."""
     control = _socket.socket(fileno=descriptor)
     told = json.loads(control.recv(_MAX_MESSAGE))
-    # The worker process has a soft limit of its own; a job's limits come later.
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     sys.path += told["path"]
     for name in told["preload"]:
         importlib.import_module(name)
     # As `site` would have it: a program may end with exit().
     builtins.exit, builtins.quit = Quitter("exit", ""), Quitter("quit", "")  # type: ignore[assignment]
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     settings = Settings(told)
     gc.collect()
     gc.freeze()
     control.send(json.dumps({"abi": settings.abi}).encode())
     settings.base_bytes = json.loads(control.recv(_MAX_MESSAGE))["base_bytes"]
+    keepers: dict[int, int] = {}
     while True:
-        message, descriptors = _receive(control)
-        if not message:
+        text, descriptors = _receive(control)
+        if not text:
             return
-        if _fork(settings.namespaces) == 0:
+        message = json.loads(text)
+        _bury(keepers)
+        if "kill" in message:
+            if message["kill"] in keepers:
+                os.kill(keepers[message["kill"]], signal.SIGKILL)
+            continue
+        pid = _fork(settings.namespaces)
+        if pid == 0:
             os.dup2(0, control.detach())
-            _keep(_socket.socket(fileno=descriptors[0]), settings, json.loads(message), descriptors)
+            _keep(_socket.socket(fileno=descriptors[0]), settings, message, descriptors[1])
+        keepers[message["number"]] = pid
         for fd in descriptors:
             os.close(fd)
+
+
+def _bury(keepers: dict[int, int]) -> None:
+    """Reap the keepers that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitpid(-1, os.WNOHANG)[0]:
+            for number in [n for n, pid in keepers.items() if pid == ended]:
+                del keepers[number]
 
 
 def _fork(namespace: bool) -> int:
@@ -99,84 +129,75 @@ def _receive(channel: _socket.socket) -> tuple[bytes, list[int]]:
     return message, found
 
 
-class _Box:
-    """The places of one box, as its keeper sees them."""
+class Cell:
+    """One cell as its keeper sees it. Born with the descriptors [socket, payload]."""
 
-    def __init__(self, settings: Settings, told: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, told: dict[str, Any], given: dict[str, bytes]) -> None:
         self.settings = settings
+        self.limits: dict[str, Any] = told["limits"]
         self.kept: str = told["kept"]
+        """Where the files of the box lie: /box."""
         self.scratch: str = told["scratch"]
-        self._size = 0  # of the mounted scratch, MiB; 0: nothing is mounted
-        self._rules: dict[bool, int] = {}
+        """The working directory of a job."""
+        self.is_python = "source" in given
         self.ready = mmap.mmap(-1, 1)
-        """One byte that a job sets when it has confined itself, and can no longer reach then."""
+        """One byte that a command sets when it has confined itself."""
+        self._mounted = False
         if settings.namespaces:
             kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-        if told["keeps_mb"] and settings.namespaces:
-            self._mount(self.kept, told["keeps_mb"], 0)
+            if given.keys() - {"source"} or not self.is_python:
+                self._mount(self.kept, 0)
+        self.freshen()
+        for name, content in given.items():
+            if name != "source":
+                job.lay(self.kept, name, content)
 
-    def _mount(self, place: str, size_mb: int, flags: int) -> None:
+    def _mount(self, place: str, flags: int) -> None:
         flags |= kernel.MS_NOSUID | kernel.MS_NODEV
-        options = f"size={size_mb}m,nr_inodes=4096,mode=755"
+        options = f"size={self.limits['scratch_mb']}m,nr_inodes=4096,mode=755"
         kernel.mount("tmpfs", place, "tmpfs", flags, options)
 
-    def prepare(self, scratch_mb: int) -> None:
-        """See to an empty working directory. In the weaker tier no candidate can write to it."""
-        if self.settings.namespaces and self._size != scratch_mb:
-            self.clear(used=True)
-            self._mount(self.scratch, scratch_mb, kernel.MS_NOEXEC)
-            self._size = scratch_mb
-
-    def clear(self, *, used: bool = False) -> None:
-        """Remove what a job has left in its working directory."""
+    def freshen(self) -> None:
+        """An empty working directory."""
         if not self.settings.namespaces:
             for name in os.listdir(self.scratch):
                 os.unlink(os.path.join(self.scratch, name))
-        elif self._size and (used or not _is_empty(self.scratch)):
-            kernel.unmount(self.scratch)
-            self._size = 0
-            for rules in self._rules.values():
-                os.close(rules)
-            self._rules.clear()
+        elif not (self._mounted and self.is_clean()):
+            if self._mounted:
+                kernel.unmount(self.scratch)
+            self._mount(self.scratch, kernel.MS_NOEXEC)
+            self._mounted = True
 
-    def rules(self, tool: bool) -> int:
-        """The Landlock ruleset of the next job."""
-        if tool not in self._rules:
-            place = self.kept if tool else self.scratch
-            self._rules[tool] = kernel.landlock_rules(
-                [*self.settings.readable, self.kept, self.scratch],
-                self.settings.devices,
-                [place] if tool or self.settings.namespaces else [],
-                self.settings.abi,
-            )
-        return self._rules[tool]
+    def is_clean(self) -> bool:
+        """Whether the working directory is as it was."""
+        try:
+            return not os.listdir(self.scratch) and os.stat(self.scratch).st_mode & 0o777 == 0o755
+        except OSError:
+            return False
 
 
-def _is_empty(path: str) -> bool:
-    try:
-        return not os.listdir(path)
-    except OSError:  # its mode was changed
-        return False
-
-
-def _keep(
-    channel: _socket.socket, settings: Settings, told: dict[str, Any], descriptors: list[int]
-) -> None:
+def _keep(channel: _socket.socket, settings: Settings, told: dict[str, Any], payload: int) -> None:
     """The keeper: one job after the other until the host hangs up. Does not return."""
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if not settings.namespaces:
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
             os.setsid()
-        box = _Box(settings, told)
-        for name, content in job.parts(descriptors[1]).items():
-            job.lay(box.kept, name, content)
-        os.close(descriptors[1])
+        given = job.parts(payload)
+        os.close(payload)
+        cell = Cell(settings, told, given)
+        program = None
+        if cell.is_python:
+            os.chdir(cell.scratch)
+            os.umask(0o022)
+            job.confine(cell, cell.limits, keeper=True)
+            channel.send(b"{}")  # from here on it is the candidate's fault
+            program = job.Program(given["source"], cell)
+            channel.send(b"{}")
         while True:
             message, descriptors = _receive(channel)
             if not message:
                 break
-            answer = _one(box, json.loads(message), descriptors)
+            answer = _one(cell, program, json.loads(message), descriptors)
             for fd in descriptors:
                 os.close(fd)
             channel.send(json.dumps(answer).encode())
@@ -186,50 +207,64 @@ def _keep(
     os._exit(0)
 
 
-def _one(box: _Box, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-    """Run one job to its end and past it: nothing of it lives when this returns."""
-    box.prepare(header["scratch_mb"])
-    rules = box.rules(header["keep"])
-    box.ready[0] = 0
+def _one(
+    cell: Cell, program: job.Program | None, header: dict[str, Any], descriptors: list[int]
+) -> dict[str, Any]:
+    """Run one job to its end and past it: no process of it lives when this returns.
+
+    Descriptors: payload, then those that the job is to have as 0, 1, 2 and perhaps 3.
+    """
+    given = job.parts(descriptors[0])
+    place = cell.kept if header["keep"] else cell.scratch
+    for name in [name for name in given if name.startswith("file:")]:
+        job.lay(place, name[5:], given.pop(name))
+    cell.ready[0] = program is not None
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     since = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        job.run(box, header, descriptors, rules)
-    watched = os.pidfd_open(pid)
-    poll = select.poll()
-    poll.register(watched, select.POLLIN)
-    over = not poll.poll(header["wall_s"] * 1000)
-    os.close(watched)
-    if over:
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
+        if program is None:
+            job.execute(cell, header, descriptors[1:], place)
+        program.run(header, descriptors[1:], given)
+    status, over = _await(pid, header["limits"]["wall_s"])
     wall = time.monotonic() - since
-    _sweep(box.settings.namespaces)
+    _sweep(cell.settings.namespaces)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if header["output_file"]:
-        _fetch(os.path.join(box.scratch, header["output_file"]), descriptors[3], header["output"])
-    box.clear()
+        _fetch(os.path.join(place, header["output_file"]), descriptors[2], header["limits"])
+    if program is None:
+        cell.freshen()
     return {
-        "ready": box.ready[0],
+        "ready": cell.ready[0],
         "exit": os.waitstatus_to_exitcode(status),
         "over": over,
         "wall_s": wall,
         "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "clean": cell.is_clean(),
     }
+
+
+def _await(pid: int, wall_s: float) -> tuple[int, bool]:
+    """Wait status of a job, and whether it had to be killed for its time."""
+    watched = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(watched, select.POLLIN)
+    over = not poll.poll(wall_s * 1000)
+    os.close(watched)
+    if over:
+        os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1], over
 
 
 def _sweep(namespaces: bool) -> None:
     """Kill and bury everything that a job has left behind."""
     while True:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             if namespaces:
                 os.kill(-1, signal.SIGKILL)  # of the first process: to all others in its namespace
             else:
                 for pid in _children():
                     os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -248,7 +283,7 @@ def _children() -> list[int]:
         return []
 
 
-def _fetch(path: str, to: int, limit: int) -> None:
+def _fetch(path: str, to: int, limits: dict[str, Any]) -> None:
     """Put what a job wrote to a plain file in the place of its standard output."""
     os.ftruncate(to, 0)
     try:
@@ -256,4 +291,4 @@ def _fetch(path: str, to: int, limit: int) -> None:
     except OSError:
         return
     with os.fdopen(fd, "rb") as file:
-        os.pwrite(to, file.read(limit + 1), 0)
+        os.pwrite(to, file.read(limits["output_bytes"] + 1), 0)
