@@ -35,7 +35,6 @@ import signal
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -50,6 +49,10 @@ _WARM = (
     "array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io "
     "itertools json math operator queue random re statistics string time typing"
 ).split()
+
+
+def _plain(limits: Limits) -> dict[str, Any]:
+    return {name: getattr(limits, name) for name in Limits.__dataclass_fields__}
 
 
 def _memory_file(name: str, content: bytes = b"") -> int:
@@ -178,7 +181,7 @@ class _Cell:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         payload = _payload(files)
         scratch, kept = spawn.PLACES if place is None else (f"{place}/tmp", f"{place}/box")
-        told = {"kept": kept, "scratch": scratch, "limits": asdict(limits)}
+        told = {"kept": kept, "scratch": scratch, "limits": _plain(limits)}
         home.limit(limits.memory_mb)
         try:
             self._number = home.birth(told, [theirs.fileno(), payload])
@@ -343,6 +346,7 @@ class _Box:
         self._files = dict(files)
         self._limits = limits
         self._folder: str | None = None
+        self._jobs = 0
         self._cells: dict[tuple[bytes, Limits] | None, _Cell] = {}
 
     def start(
@@ -351,7 +355,8 @@ class _Box:
         limits = limits or self._limits
         nonce = secrets.token_hex(16)
         header, parts, source = _described(job, nonce)
-        header["limits"] = asdict(limits)
+        self._jobs += 1
+        header |= {"limits": _plain(limits), "seed": self._jobs}
         self._refuse(header)
         cell = self._cell(source, limits)
         watched = [_memory_file("stdout"), _memory_file("stderr")]

@@ -9,14 +9,15 @@ candidate can write a record of its own, which is no more than returning the val
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import json
 import math
 import os
+import random
 import resource
 import sys
 import threading
-from fcntl import F_DUPFD, fcntl
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from factory.sandbox import kernel, values
 if TYPE_CHECKING:
     from factory.sandbox.zygote import Cell
 
+LOW_DESCRIPTORS = 8
 _RECORD_FD = 3
 _PROCESSES_OF_OURS = 8
 """Beside a job's own: zygote, keepers, and those of a box that talks to another one."""
@@ -109,12 +111,13 @@ def _bound(what: int, soft: int, hard: int) -> None:
 
 
 def _take(descriptors: list[int]) -> None:
-    """Put a job's descriptors into their places, from 0 on, and close all others."""
-    # Out of the way first: they may bear the very numbers that are needed.
-    high = [fcntl(fd, F_DUPFD, 16) for fd in descriptors]
-    for number, fd in enumerate(high):
+    """Put a job's descriptors into their places, from 0 on, and close all others.
+
+    None of them bears such a number so far: the zygote keeps these occupied.
+    """
+    for number, fd in enumerate(descriptors):
         os.dup2(fd, number)
-    os.closerange(len(high), 1 << 20)
+    os.closerange(len(descriptors), 1 << 20)
 
 
 def execute(cell: Cell, header: dict[str, Any], descriptors: list[int], place: str) -> None:
@@ -146,6 +149,7 @@ class Program:
         self._cell = cell
         self._compiled: CodeType | None = None
         self._error: BaseException | None = None
+        self._uses_random = b"random" in source
         try:
             self._compiled = compile(source, "main.py", "exec", dont_inherit=True)
         except Exception as error:  # every run fails with it, as if it compiled for itself
@@ -161,6 +165,8 @@ class Program:
         try:
             os.setsid()
             _take(descriptors)
+            if self._uses_random:
+                random.seed(header["seed"])  # the same in every judgement, another one per job
             limits = header["limits"]
             _limit_cpu(limits)
             if limits["processes"] == 1 or not self._cell.settings.namespaces:
@@ -219,7 +225,8 @@ def _exit_code(ended: SystemExit) -> int:
 def _finish(code: int) -> int:
     """What the interpreter does at its end, as far as a program can tell."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        if _thread._count():
+            threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

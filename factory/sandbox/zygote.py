@@ -70,6 +70,10 @@ class Settings:
 
 def main(descriptor: int) -> None:
     """Serve cells until the host hangs up."""
+    # The low numbers stay occupied, so that no descriptor that comes in bears one that a job needs.
+    while (spare := os.dup(0)) < job.LOW_DESCRIPTORS:
+        pass
+    os.close(spare)
     control = _socket.socket(fileno=descriptor)
     told = json.loads(control.recv(_MAX_MESSAGE))
     sys.path += told["path"]
@@ -96,7 +100,7 @@ def main(descriptor: int) -> None:
             continue
         pid = _fork(settings.namespaces)
         if pid == 0:
-            os.dup2(0, control.detach())
+            os.dup2(0, control.detach())  # closed, its number still taken
             _keep(_socket.socket(fileno=descriptors[0]), settings, message, descriptors[1])
         keepers[message["number"]] = pid
         for fd in descriptors:
@@ -114,9 +118,9 @@ def _bury(keepers: dict[int, int]) -> None:
 def _fork(namespace: bool) -> int:
     """Fork; with `namespace` the child is the first process of a new pid namespace."""
     if not namespace:
-        return os.fork()
+        return kernel.fork()
     kernel.unshare(kernel.CLONE_NEWPID)
-    pid = os.fork()
+    pid = kernel.fork()
     if pid:
         kernel.enter_own_pid_namespace()
     return pid
@@ -221,7 +225,7 @@ def _one(
     cell.ready[0] = program is not None
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     since = time.monotonic()
-    pid = os.fork()
+    pid = kernel.fork()
     if pid == 0:
         if program is None:
             job.execute(cell, header, descriptors[1:], place)
