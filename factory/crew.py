@@ -6,10 +6,10 @@
             <--verdicts---------
 
 Nobody waits for the driver: a replica holds more requests than it runs at once, and hands over
-its events in batches through one outstanding poll. Judges take batches from one queue, so a hung
-verifier holds up its own batch alone. A replica that dies is reported as `Left` and replaced; one
-that cannot be brought back in `_GIVE_UP` consecutive tries is given up, and when all are, the run
-ends with an error and an intact ledger.
+its events in batches through one outstanding poll. Judges take batches from one queue, about a
+second of work each as judgements go, so a program that hangs holds up next to nobody. A replica
+that dies is reported as `Left` and replaced; one that cannot be brought back in `_GIVE_UP`
+consecutive tries is given up, and when all are, the run ends with an error and an intact ledger.
 
 This module knows neither Ray nor processes: `LocalCrew` runs everything here, `factory.cluster`
 on a Ray cluster.
@@ -32,6 +32,7 @@ from factory.types import Problem, Rollout, RolloutKey, Verdict
 
 _GIVE_UP = 6
 _JUDGED_AT_ONCE = 64
+_BATCH_S = 1.0
 _CLOSE_S = 30.0
 
 Pair = tuple[Problem, Rollout]
@@ -97,6 +98,7 @@ class Crew:
         self._unjudged: asyncio.Queue[Pair] = asyncio.Queue()
         self._handles: dict[str, ReplicaHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._judgement_s = 0.0  # what one takes, lately
         self._tended = 0
         self._error: BaseException | None = None
         self._loop = asyncio.get_running_loop()
@@ -234,7 +236,10 @@ class Crew:
                 await handle.start()
                 while True:
                     batch = batch or await self._next_batch()
-                    self._inbox.put_nowait(JudgedBatch(await handle.judge(batch)))
+                    verdicts = await handle.judge(batch)
+                    self._inbox.put_nowait(JudgedBatch(verdicts))
+                    mean = sum(v.seconds for v in verdicts) / len(verdicts)
+                    self._judgement_s = (self._judgement_s + mean) / 2
                     batch, failures = [], 0
             except FactoryError as error:
                 self._inbox.put_nowait(error)
@@ -249,7 +254,8 @@ class Crew:
 
     async def _next_batch(self) -> list[Pair]:
         batch = [await self._unjudged.get()]
-        while not self._unjudged.empty() and len(batch) < _JUDGED_AT_ONCE:
+        most = min(_JUDGED_AT_ONCE, _BATCH_S / max(self._judgement_s, 1e-6))
+        while not self._unjudged.empty() and len(batch) < most:
             batch.append(self._unjudged.get_nowait())
         return batch
 

@@ -59,6 +59,7 @@ def make_judge(recipe: Recipe) -> Judge:
         timeout_s=limits.timeout_s,
         memory_mb=limits.memory_mb,
         retries=limits.retries,
+        sandbox=recipe.sandbox.model_dump(),
     )
 
 

@@ -82,6 +82,25 @@ class Judging(Section):
     """Further tries after a crash or a time-out of the checker."""
 
 
+class Sandbox(Section):
+    """Where programs run that a model wrote."""
+
+    tier: Literal["namespaces", "landlock", "remote"] = "namespaces"
+    """namespaces: bubblewrap and user namespaces; landlock: for hosts that allow none, weaker
+    (`factory.sandbox.jail` says in what); remote: a SandboxFusion service. Nothing is chosen
+    silently: where the tier cannot be had, nothing is run."""
+    url: str | None = None
+    """Address of the remote service."""
+    visible: tuple[str, ...] = ()
+    """Directories of this machine that programs may read beside /usr, as a Lean toolchain."""
+
+    @model_validator(mode="after")
+    def _has_address(self) -> Sandbox:
+        if (self.tier == "remote") != (self.url is not None):
+            raise ValueError("url is given with tier remote, and with it alone")
+        return self
+
+
 class Cluster(Section):
     """Where the run happens."""
 
@@ -123,13 +142,21 @@ class Recipe(Section):
     verifiers: tuple[Plugin, ...] = Field(min_length=1)
     """The first judges every problem that does not name another one of them."""
     judging: Judging = Judging()
+    sandbox: Sandbox = Sandbox()
     traces: TraceOptions = TraceOptions()
     cluster: Cluster = Cluster()
     card: Card
 
     # What may differ between the commands that run and resume one ledger: none of it changes what
     # a rollout or a verdict is.
-    MAY_VARY: ClassVar[tuple[str, ...]] = ("limit", "judging", "traces", "cluster", "card")
+    MAY_VARY: ClassVar[tuple[str, ...]] = (
+        "limit",
+        "judging",
+        "sandbox",
+        "traces",
+        "cluster",
+        "card",
+    )
 
     @field_validator("verifiers")
     @classmethod

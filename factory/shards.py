@@ -58,6 +58,7 @@ ALL_SCHEMA = pa.schema(
         ("outcome", pa.string()),
         ("extracted", pa.string()),
         ("verdict_detail", pa.string()),
+        ("sandbox", pa.string()),
     ]
 )
 """Columns of `all`."""
@@ -138,6 +139,7 @@ def to_row(trace: Trace, origin: Origin, *, sampling: str | None = None) -> dict
         "outcome": verdict.outcome.value if judged else None,
         "extracted": verdict.extracted,
         "verdict_detail": verdict.detail,
+        "sandbox": verdict.sandbox,
     }
 
 

@@ -192,6 +192,8 @@ class Verdict:
     detail: str
     verifier: str
     verifier_version: str
+    sandbox: str = ""
+    """The tier in which the candidate's code ran; empty where none was run."""
     seconds: float = 0.0
     replaces: Outcome | None = None
     """The outcome of the earlier verdict on this rollout, where it was judged again."""

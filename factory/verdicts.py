@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from factory.sandbox.child import PERTURBATIONS
 from factory.sandbox.process import Reply, Worker
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict
+
+_MARGIN_S = 5.0
 
 
 class Judge:
@@ -31,11 +34,13 @@ class Judge:
         timeout_s: float = 5.0,
         memory_mb: int = 2048,
         retries: int = 1,
+        sandbox: dict[str, Any] | None = None,
     ) -> None:
         self._known = sorted(specs)
         self._default = default
         self._retries = retries
-        self._worker = Worker(specs, timeout_s=timeout_s, memory_mb=memory_mb)
+        self._timeout_s = timeout_s
+        self._worker = Worker(specs, timeout_s=timeout_s, memory_mb=memory_mb, sandbox=sandbox)
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -54,8 +59,8 @@ class Judge:
             PluginError: a verifier does not exist or does not take its options.
             SandboxError: the worker process did not come up.
         """
-        payloads = (self._payload("verify", p, rollout.completion) for p, rollout in pairs)
-        replies = self._run(payloads)
+        requests = [self._request("verify", p, rollout.completion) for p, rollout in pairs]
+        replies = self._run(requests, [self._name(p) for p, _ in pairs], verdicts=1)
         return [
             self._verdict(problem, rollout, reply)
             for (problem, rollout), reply in zip(pairs, replies, strict=True)
@@ -70,7 +75,9 @@ class Judge:
 
     def self_check_many(self, problems: Sequence[Problem]) -> list[str | None]:
         """`self_check` of each problem, in order."""
-        replies = self._run(self._payload("check", p) for p in problems)
+        requests = [self._request("check", p) for p in problems]
+        names = [self._name(p) for p in problems]
+        replies = self._run(requests, names, verdicts=1 + PERTURBATIONS)
         reasons = [_reason(reply) for reply in replies]
         return [reason and _encodable(reason) for reason in reasons]
 
@@ -88,7 +95,7 @@ class Judge:
     def _name(self, problem: Problem) -> str:
         return problem.verifier or self._default
 
-    def _payload(self, op: str, problem: Problem, completion: Completion | None = None) -> Any:
+    def _request(self, op: str, problem: Problem, completion: Completion | None = None) -> Any:
         """The request as bytes, or a Reply where it cannot even be sent."""
         name = self._name(problem)
         if name not in self._known:
@@ -102,20 +109,31 @@ class Judge:
         except (TypeError, ValueError, RecursionError) as error:
             return _refused(f"the problem is not plain JSON: {error}")
 
-    def _run(self, payloads: Iterable[Any]) -> list[Reply]:
-        """Every payload's reply; hangs and crashes are tried again, nothing else is."""
-        replies: list[Any] = list(payloads)
-        todo = [i for i, payload in enumerate(replies) if not isinstance(payload, Reply)]
-        requests = {i: replies[i] for i in todo}
+    def _run(self, requests: list[Any], names: list[str], verdicts: int) -> list[Reply]:
+        """Every request's reply; hangs and crashes are tried again, nothing else is.
+
+        Args:
+            verdicts: how many one request asks for; the time that it may take grows with them.
+        """
+        replies = list(requests)
+        todo = [i for i, request in enumerate(requests) if not isinstance(request, Reply)]
         with self._lock:
+            if todo:
+                self._worker.start()
+            limits = [self._limit(name, verdicts) for name in names]
             for _ in range(1 + self._retries):
-                answered = self._worker.run([requests[i] for i in todo])
+                answered = self._worker.run([requests[i] for i in todo], [limits[i] for i in todo])
                 for i, reply in zip(todo, answered, strict=True):
                     replies[i] = reply
                 todo = [i for i in todo if replies[i].fault]
                 if not todo:
                     break
         return replies
+
+    def _limit(self, name: str, verdicts: int) -> float:
+        """Seconds for one request: the recipe's, or what the verifier itself says it may take."""
+        own = self._worker.limits.get(name, 0.0)
+        return max(self._timeout_s, verdicts * own + _MARGIN_S if own else 0.0)
 
     def _verdict(self, problem: Problem, rollout: Rollout, reply: Reply) -> Verdict:
         outcome, reward, extracted, detail = _outcome(reply)
@@ -129,6 +147,7 @@ class Judge:
             detail=_encodable(detail),
             verifier=name,
             verifier_version=self._worker.versions.get(name, ""),
+            sandbox=(reply.answer or {}).get("sandbox", ""),
             seconds=reply.seconds,
         )
 

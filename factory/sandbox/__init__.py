@@ -2,9 +2,10 @@
 
     process.py, child.py   the killable worker process in which verifiers run
     box.py                 what may be asked of a sandbox; the nouns
-    jail.py                the tiers on this machine: namespaces, landlock
-    zygote.py, kernel.py   what runs inside: the warm interpreter, and the system calls
-    remote.py              the tier elsewhere: a SandboxFusion service
+    jail.py, spawn.py      the tiers on this machine: namespaces, landlock; cgroup.py
+    zygote.py, job.py      what runs inside: the warm interpreter, its keepers, a job
+    kernel.py, values.py   there as well: the system calls; plain values across the boundary
+    remote.py, fusion.py   the tier elsewhere: a SandboxFusion service; launch.py runs there
     probes.py              attacks that prove what this machine gives
 
 A verifier that executes what a model wrote does so in a box of `current()`, the sandbox of its
@@ -13,22 +14,26 @@ worker process, as the recipe chose it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from factory.errors import SandboxError
 
 if TYPE_CHECKING:
     from factory.sandbox.box import Sandbox, Tier
 
-_chosen: dict[str, str | None] = {"tier": "namespaces", "url": None}
+_chosen: dict[str, Any] = {"tier": "namespaces"}
 _sandbox: Sandbox | None = None
 _used = ""
 
 
-def make(tier: Tier, url: str | None = None) -> Sandbox:
+def make(tier: Tier, url: str | None = None, visible: Sequence[str] = ()) -> Sandbox:
     """A sandbox of a tier, not yet started.
+
+    Args:
+        url: address of the service, for `remote`.
+        visible: directories of this machine that jobs may read, beside /usr and the interpreter.
 
     Raises:
         SandboxError: no such tier, or its address is missing.
@@ -41,20 +46,20 @@ def make(tier: Tier, url: str | None = None) -> Sandbox:
         return Remote(url)
     from factory.sandbox.jail import Jail
 
-    return Jail(tier)
+    return Jail(tier, visible)
 
 
-def choose(tier: Tier, url: str | None = None) -> None:
+def choose(tier: Tier, url: str | None = None, visible: Sequence[str] = ()) -> None:
     """Decide which sandbox `current` gives in this process."""
     close()
-    _chosen.update(tier=tier, url=url)
+    _chosen.update(tier=tier, url=url, visible=tuple(visible))
 
 
 def current() -> Sandbox:
     """The sandbox of this process; its first use brings it up."""
     global _sandbox, _used
     if _sandbox is None:
-        _sandbox = make(_chosen["tier"], _chosen["url"])  # type: ignore[arg-type]
+        _sandbox = make(**_chosen)
     _used = _sandbox.tier
     return _sandbox
 

@@ -155,7 +155,8 @@ class Box(Protocol):
 class Sandbox(Protocol):
     """Gives boxes. One per process, in one thread at a time."""
 
-    tier: Tier
+    @property
+    def tier(self) -> Tier: ...
 
     def start(self) -> None:
         """Bring it up now rather than with the first box.
@@ -179,5 +180,8 @@ class Sandbox(Protocol):
             preload: modules that are imported before the fork, so that importing them is free.
                 With them the installed packages can be imported; without, the standard library.
         """
+
+    def describe(self) -> str:
+        """What isolates here, in one line."""
 
     def close(self) -> None: ...

@@ -2,15 +2,16 @@
 
 It reads requests on stdin and answers each in turn, both as a 4-byte length and JSON:
 
-    {"verifiers": {name: options}, "memory_mb": n, "parent": pid}  ->  {"versions": {name: version}}
+    {"verifiers": {name: options}, "sandbox": {...}, "memory_mb": n, "parent": pid}
+                                            ->  {"versions": {name: version}, "limits": {name: s}}
     {"op": "verify", "verifier": ..., "problem": ..., "completion": ...}  ->  the judgement
     {"op": "check", "verifier": ..., "problem": ...}               ->  {"reason": str | null}
 
 What a verifier raises is an answer as well: {"raised": "TypeError: ..."}. The channel is moved to
 private descriptors first, so nothing that a verifier or a library prints can forge an answer.
 
-This bounds time and memory and keeps secrets out of reach of an accident. It is no jail: code
-that means harm needs the code sandbox.
+This bounds time and memory and keeps secrets out of reach of an accident. It is no jail: what a
+model wrote is executed in a box of `factory.sandbox.current()` and nowhere else.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import signal
 import sys
 from typing import Any, BinaryIO
 
-from factory import plugins
+from factory import plugins, sandbox
 from factory.types import Completion, Judgement, Outcome, Problem
 
 _PR_SET_PDEATHSIG = 1
@@ -44,10 +45,16 @@ def main() -> None:
     try:
         for name, options in setup["verifiers"].items():
             verifiers[name] = plugins.build("verifier", name, options)
+        sandbox.choose(**setup["sandbox"])
+        if any(getattr(verifier, "runs_code", False) for verifier in verifiers.values()):
+            sandbox.current().start()
+            sandbox.used()
     except Exception as error:  # the parent raises it as an error of its own
         _write(answers, {"failed": str(error), "type": type(error).__name__})
         return
-    _write(answers, {"versions": {name: v.version for name, v in verifiers.items()}})
+    versions = {name: v.version for name, v in verifiers.items()}
+    limits = {name: getattr(v, "limit_s", 0.0) for name, v in verifiers.items()}
+    _write(answers, {"versions": versions, "limits": limits})
     while (request := _read(requests)) is not None:
         _write(answers, _answer(verifiers, request))
 
@@ -66,7 +73,7 @@ def _contain(setup: dict[str, Any]) -> None:
     """Bound memory, leave no core file, and die with the parent."""
     limit, hard = setup["memory_mb"] << 20, resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))  # a sandbox's jobs have their own
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != setup["parent"]:
@@ -101,6 +108,7 @@ def _answer(verifiers: dict[str, Any], request: dict[str, Any]) -> dict[str, Any
             "extracted": judgement.extracted and judgement.extracted[:MAX_EXTRACTED],
             "detail": judgement.detail[:MAX_DETAIL],
             "reward": None if judgement.reward is None else float(judgement.reward),
+            "sandbox": sandbox.used(),
         }
     except MemoryError:
         return {"raised": "MemoryError: out of memory", "exhausted": True}

@@ -2,24 +2,26 @@
 
 **namespaces**: bubblewrap makes a jail per warm interpreter: own user, pid, mount, ipc, uts, cgroup
 and network namespace, read-only /usr, no /proc, an unprivileged uid where the caller is root. Every
-box is a fork with fresh pid, mount and ipc namespaces and a tmpfs of its own. Every job gives up all
-capabilities and is confined by resource limits, Landlock and a seccomp allow-list. Where the host
-lets us make a control group, memory and processes are bounded in all as well.
+box gets fresh pid, mount and ipc namespaces and a tmpfs of its own. Every job is without
+capabilities and confined by resource limits, Landlock and a seccomp allow-list. Where the host lets
+us make a control group, memory and processes are bounded in all as well.
 
-**landlock**: for hosts that allow no user namespaces. Landlock, seccomp and resource limits, under an
-unprivileged uid where the caller is root. A candidate is one process, signals itself alone, and
+**landlock**: for hosts that allow no user namespaces. Landlock, seccomp and resource limits, under
+an unprivileged uid where the caller is root. A candidate is one process, signals itself alone, and
 writes no files. What this tier does not stop: names and metadata of files stay visible (contents
-outside of /usr do not), as do load and process counts of the machine through system calls; where the
-caller is not root, the candidate runs under the caller's own uid, with nothing but Landlock and
-seccomp between them. Trusted tools on untrusted input, as compilers, may fork and write to their own
-directory, whose total size is not bounded.
+outside of /usr do not), as does the load of the machine; where the caller is not root, the
+candidate runs under the caller's own uid, with nothing but Landlock and seccomp between them.
+Trusted tools on untrusted input, as compilers, may fork and write to their own directory, whose
+total size is not bounded.
 
 Neither covers bugs of the kernel, side channels (timing, caches), and the use of what the limits
 allow. The remote tier, or a virtual machine around the workers, is stronger.
 
-Threat model: source, input and output of a job are hostile; this process, the kernel, bubblewrap and
-the interpreter are trusted. Nothing secret is inside: the environment is empty, descriptors are the
-job's own, references and expected outputs never enter. Where a tier cannot be had, nothing is run.
+Threat model: source, input and output of a job are hostile; this process, the kernel, bubblewrap
+and the interpreter are trusted. Nothing secret is inside: the environment is empty, descriptors are
+the job's own, references and expected outputs never enter. A verdict rests on what was observed
+from outside of the job: its exit state, bytes in files that it was handed, and a record that only
+counts with the nonce of its run; none of that is ever unpickled or evaluated.
 """
 
 from __future__ import annotations
@@ -45,10 +47,10 @@ from factory.sandbox.box import Call, Command, Job, Limits, Ran
 _START_S = 60.0
 _GRACE_S = 10.0
 _MEMORY_EXTRA_MB, _MAX_PROCESSES = 512, 128
-_WARM = (
-    "array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io "
-    "itertools json math operator queue random re statistics string time typing"
-).split()
+_WARM = """
+array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io
+itertools json math operator queue random re statistics string time typing
+"""
 
 
 def _plain(limits: Limits) -> dict[str, Any]:
@@ -109,7 +111,7 @@ class _Zygote:
             "parents": [os.path.dirname(place) for place in spawn.PLACES],
             "count_processes": tier == "namespaces" or os.geteuid() == 0,
             "path": [spawned.readable[-1]] if preload else [],
-            "preload": [*_WARM, *preload],
+            "preload": [*_WARM.split(), *preload],
         }
         spawned.control.send(json.dumps(told).encode())
         spawned.control.settimeout(_START_S)

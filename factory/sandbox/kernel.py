@@ -158,8 +158,8 @@ read 0, write 1, open 2, close 3, stat 4, fstat 5, lstat 6, poll 7, lseek 8, mma
 munmap 11, brk 12, rt_sigaction 13, rt_sigprocmask 14, rt_sigreturn 15, pread64 17, pwrite64 18,
 readv 19, writev 20, access 21, pipe 22, select 23, sched_yield 24, mremap 25, msync 26, mincore 27,
 madvise 28, dup 32, dup2 33, pause 34, nanosleep 35, getitimer 36, alarm 37, setitimer 38,
-getpid 39, sendfile 40, sendto 44, recvfrom 45, recvmsg 47, shutdown 48, getsockopt 55, execve 59, exit 60,
-wait4 61, uname 63, fcntl 72, flock 73, fsync 74, fdatasync 75, truncate 76, ftruncate 77,
+getpid 39, sendfile 40, sendto 44, recvfrom 45, recvmsg 47, shutdown 48, getsockopt 55, execve 59,
+exit 60, wait4 61, uname 63, fcntl 72, flock 73, fsync 74, fdatasync 75, truncate 76, ftruncate 77,
 getdents 78, getcwd 79, chdir 80, fchdir 81, rename 82, mkdir 83, rmdir 84, creat 85, link 86,
 unlink 87, symlink 88, readlink 89, chmod 90, fchmod 91, umask 95, gettimeofday 96, getrlimit 97,
 getrusage 98, sysinfo 99, times 100, getuid 102, getgid 104, geteuid 107, getegid 108, setpgid 109,
@@ -177,8 +177,8 @@ ppoll 271, set_robust_list 273, get_robust_list 274, splice 275, tee 276, sync_f
 utimensat 280, epoll_pwait 281, signalfd 282, timerfd_create 283, eventfd 284, fallocate 285,
 timerfd_settime 286, timerfd_gettime 287, signalfd4 289, eventfd2 290, epoll_create1 291, dup3 292,
 pipe2 293, preadv 295, pwritev 296, getcpu 309, renameat2 316, getrandom 318, membarrier 324,
-copy_file_range 326, preadv2 327, pwritev2 328, statx 332, rseq 334, pidfd_open 434, close_range 436, openat2 437,
-faccessat2 439
+copy_file_range 326, preadv2 327, pwritev2 328, statx 332, rseq 334, pidfd_open 434,
+close_range 436, openat2 437, faccessat2 439
 """
 _FORK, _VFORK, _CLONE, _CLONE3 = 57, 58, 56, 435
 _IOCTL, _SOCKETPAIR, _PERSONALITY, _PRLIMIT64 = 16, 53, 135, 302

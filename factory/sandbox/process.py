@@ -138,13 +138,21 @@ class Worker:
         timeout_s: float = 5.0,
         memory_mb: int = 2048,
         recycle_after: int = 20_000,
+        sandbox: dict[str, Any] | None = None,
     ) -> None:
-        self._setup = {"verifiers": verifiers, "memory_mb": memory_mb, "parent": os.getpid()}
+        self._setup = {
+            "verifiers": verifiers,
+            "sandbox": sandbox or {"tier": "namespaces"},
+            "memory_mb": memory_mb,
+            "parent": os.getpid(),
+        }
         self._timeout_s = timeout_s
         self._recycle_after = recycle_after
         self._channel: _Channel | None = None
         self.versions: dict[str, str] = {}
         """Version of each verifier, as the worker built it; empty before the first start."""
+        self.limits: dict[str, float] = {}
+        """Seconds that a verifier says it may take, where it bounds its own work."""
 
     @property
     def pid(self) -> int | None:
@@ -161,14 +169,15 @@ class Worker:
         if self._channel is not None and self._channel.process.poll() is None:
             return
         self.close()
-        self._channel = channel = _spawner.submit(_spawn).result()
+        keys = sorted(_named_keys(self._setup["verifiers"]))
+        self._channel = channel = _spawner.submit(_spawn, keys).result()
         channel.send(json.dumps(self._setup).encode())
         answer = self._await_start(channel)
         if "failed" in answer:
             self.close()
             wrong = PluginError if answer["type"] == "PluginError" else SandboxError
             raise wrong(answer["failed"])
-        self.versions = answer["versions"]
+        self.versions, self.limits = answer["versions"], answer["limits"]
 
     def _await_start(self, channel: _Channel) -> dict[str, Any]:
         deadline = time.monotonic() + START_LIMIT_S
@@ -183,8 +192,13 @@ class Worker:
             raise SandboxError(f"the verifier process did not start: {how}") from None
         return answer
 
-    def run(self, payloads: Sequence[bytes]) -> list[Reply]:
-        """One reply per payload, in order. A faulty job is not retried here."""
+    def run(self, payloads: Sequence[bytes], limits: Sequence[float] = ()) -> list[Reply]:
+        """One reply per payload, in order. A faulty job is not retried here.
+
+        Args:
+            limits: seconds for each, where they are not the worker's own.
+        """
+        limits = limits or [self._timeout_s] * len(payloads)
         replies: list[Reply | None] = [None] * len(payloads)
         todo = deque(range(len(payloads)))
         while todo:
@@ -192,13 +206,13 @@ class Worker:
             assert self._channel is not None
             flying: deque[int] = deque()
             try:
-                self._stream(self._channel, payloads, todo, flying, replies)
+                self._stream(self._channel, payloads, limits, todo, flying, replies)
             except _Spent:
                 self.close()
             except TimeoutError:
                 self.close()
-                detail = f"no answer in {self._timeout_s:g} s"
-                reply = Reply(fault="timeout", detail=detail, seconds=self._timeout_s)
+                limit = limits[flying[0]]
+                reply = Reply(fault="timeout", detail=f"no answer in {limit:g} s", seconds=limit)
                 replies[flying.popleft()] = reply
             except _Died:
                 detail = f"the verifier process {self._channel.kill(grace_s=1.0)}"
@@ -213,6 +227,7 @@ class Worker:
         self,
         channel: _Channel,
         payloads: Sequence[bytes],
+        limits: Sequence[float],
         todo: deque[int],
         flying: deque[int],
         replies: list[Reply | None],
@@ -228,7 +243,7 @@ class Worker:
                 flying.append(todo.popleft())
             if not flying:
                 return
-            left = since + self._timeout_s - time.monotonic()
+            left = since + limits[flying[0]] - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             channel.pump(left)
@@ -260,7 +275,16 @@ def _renew_spawner() -> None:
 os.register_at_fork(after_in_child=_renew_spawner)
 
 
-def _spawn() -> _Channel:
+def _named_keys(options: Any) -> set[str]:
+    """The environment variables that any option `api_key_env` names, at any depth."""
+    if isinstance(options, dict):
+        named = options.get("api_key_env")
+        found = {named} if isinstance(named, str) else set()
+        return found.union(*map(_named_keys, options.values()))
+    return set().union(*map(_named_keys, options)) if isinstance(options, list | tuple) else set()
+
+
+def _spawn(keys: Sequence[str]) -> _Channel:
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill
     paths = [os.path.abspath(p) for p in sys.path]
     env = {
@@ -270,6 +294,7 @@ def _spawn() -> _Channel:
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        **{key: os.environ[key] for key in keys if key in os.environ},
     }
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "factory.sandbox.child"],

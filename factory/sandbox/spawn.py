@@ -46,8 +46,8 @@ for name, text in json.loads(control.recv(1 << 20)):
 sys.modules["factory.sandbox.zygote"].main(control.detach())
 """
 PLACES = ("/w/scratch/tmp", "/w/kept/box")
-"""Where a cell's /tmp and /box are mounted. What Landlock allows is tied to their parents, which are
-the same in every cell: a mount hides the directory that it lies on."""
+"""Where a cell's /tmp and /box are mounted. What Landlock allows is tied to their parents, which
+are the same in every cell: a mount hides the directory that it lies on."""
 OTHER_TIERS = (
     "choose another sandbox.tier in the recipe: `landlock` (weaker, needs no namespaces) or "
     "`remote` (a code-execution service)"
@@ -77,7 +77,7 @@ class Spawned:
 
 
 def unfit(tier: Literal["namespaces", "landlock"]) -> str:
-    """Why this machine cannot give a tier, as far as one can tell without trying; empty if it may."""
+    """Why this machine cannot give a tier, as far as can be told without trying; else empty."""
     if reason := kernel.supported():
         return reason
     abi = kernel.landlock_abi()

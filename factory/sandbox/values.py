@@ -18,7 +18,7 @@ from typing import Any
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000
 MAX_BYTES = 16 << 20
-_TAGS = {list: "", tuple: "t", set: "s", frozenset: "z"}
+_TAGS: dict[type, str] = {list: "", tuple: "t", set: "s", frozenset: "z"}
 
 
 class _Budget:

@@ -54,7 +54,8 @@ class Settings:
             single: kernel.seccomp_filter(single=single, own_pid=own) for single in (False, True)
         }
         # With namespaces the places have the same parents in every cell, so the rules are the same.
-        self.rules = [self._rules(*told["parents"], tool) for tool in (False, True)]
+        scratch, kept = told["parents"]
+        self.rules = [self._rules(scratch, kept, tool) for tool in (False, True)]
 
     def _rules(self, scratch: str, kept: str, tool: bool) -> int:
         writable = [scratch, kept] if tool else [scratch] if self.namespaces else []
@@ -80,7 +81,7 @@ def main(descriptor: int) -> None:
     for name in told["preload"]:
         importlib.import_module(name)
     # As `site` would have it: a program may end with exit().
-    builtins.exit, builtins.quit = Quitter("exit", ""), Quitter("quit", "")  # type: ignore[assignment]
+    builtins.exit, builtins.quit = Quitter("exit", ""), Quitter("quit", "")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     settings = Settings(told)
     gc.collect()
@@ -229,7 +230,8 @@ def _one(
     if pid == 0:
         if program is None:
             job.execute(cell, header, descriptors[1:], place)
-        program.run(header, descriptors[1:], given)
+        else:
+            program.run(header, descriptors[1:], given)
     status, over = _await(pid, header["limits"]["wall_s"])
     wall = time.monotonic() - since
     _sweep(cell.settings.namespaces)
