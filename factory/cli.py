@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     judge.add_argument("verifier", metavar="VERIFIER")
     judge.add_argument("file", type=Path, metavar="FILE.jsonl")
     judge.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE")
+    judge.add_argument("--sandbox", choices=["namespaces", "landlock"], default="namespaces")
 
     for name, function in (
         ("status", show_status),
@@ -123,7 +124,10 @@ def run_recipe(arguments: argparse.Namespace) -> int:
 
 
 def check_recipe(arguments: argparse.Namespace) -> int:
-    """Check a recipe: its keys, its sources, and that every reference passes its own verifier."""
+    """Check a recipe: its keys, its sandbox, and that every reference passes its own verifier.
+
+    Where a verifier runs what a model wrote, attacks are run in the recipe's sandbox first.
+    """
     from factory import feed
     from factory.report.counts import Counts, listed
     from factory.types import Reject
@@ -132,6 +136,8 @@ def check_recipe(arguments: argparse.Namespace) -> int:
     print(f"recipe: {arguments.recipe} is valid")
     if arguments.recipe_only:
         return 0
+    if not _sandbox_holds(given):
+        return 1
     counts = Counts()
     for item in feed.problems(given):
         counts.add(item)
@@ -140,6 +146,24 @@ def check_recipe(arguments: argparse.Namespace) -> int:
     print(f"references: {counts.problems} problems pass their verifier's self-check")
     print(f"set aside: {listed(counts.rejects) or 'none'}")
     return 0 if counts.problems else 1
+
+
+def _sandbox_holds(recipe: Recipe) -> bool:
+    """Whether the recipe's sandbox stops every attack; True where the recipe needs none."""
+    from factory.sandbox import open_sandbox
+    from factory.sandbox.probes import probe
+
+    verifiers = [plugins.build("verifier", v.name, v.options) for v in recipe.verifiers]
+    if not any(getattr(verifier, "runs_code", False) for verifier in verifiers):
+        return True
+    with open_sandbox(**recipe.sandbox.model_dump()) as sandbox:
+        print(f"sandbox: {sandbox.describe()}")
+        findings = list(probe(sandbox))
+    for finding in findings:
+        if not finding.held:
+            print(f"  not contained: {finding.probe.name}: {finding.detail}")
+    print(f"attacks contained: {sum(f.held for f in findings)} of {len(findings)}")
+    return all(finding.held for finding in findings)
 
 
 def judge_file(arguments: argparse.Namespace) -> int:
@@ -152,7 +176,7 @@ def judge_file(arguments: argparse.Namespace) -> int:
 
     failures = 0
     options = options_from(arguments.set)
-    for line in judge_rows(arguments.verifier, options, arguments.file):
+    for line in judge_rows(arguments.verifier, options, arguments.file, arguments.sandbox):
         failures += not line.as_expected
         print(json.dumps(asdict(line), ensure_ascii=False))
     return 1 if failures else 0

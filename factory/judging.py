@@ -67,8 +67,13 @@ def options_from(changes: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def judge_rows(verifier: str, options: dict[str, Any], path: Path) -> Iterator[Line]:
+def judge_rows(
+    verifier: str, options: dict[str, Any], path: Path, tier: str = "namespaces"
+) -> Iterator[Line]:
     """A line per row of `path`, in order; a bad row is a line, not an error.
+
+    Args:
+        tier: the sandbox for what a model wrote, where the verifier runs it.
 
     Raises:
         PluginError: no such verifier, or options it does not take.
@@ -77,7 +82,7 @@ def judge_rows(verifier: str, options: dict[str, Any], path: Path) -> Iterator[L
     plugins.build("verifier", verifier, options)
     source = plugins.build("source", "jsonl", {"path": str(path)})
     rows: Iterator[Row | Reject] = source.rows()
-    with Judge({verifier: options}, default=verifier) as judge:
+    with Judge({verifier: options}, default=verifier, sandbox={"tier": tier}) as judge:
         while chunk := list(islice(rows, _AT_ONCE)):
             yield from _judge_chunk(judge, verifier, chunk)
 

@@ -2,7 +2,8 @@
 
     process.py, child.py   the killable worker process in which verifiers run
     box.py                 what may be asked of a sandbox; the nouns
-    jail.py, spawn.py      the tiers on this machine: namespaces, landlock; cgroup.py
+    jail.py                the tiers on this machine: namespaces, landlock; the threat model
+    cells.py, spawn.py     how they are talked to and started; cgroup.py
     zygote.py, job.py      what runs inside: the warm interpreter, its keepers, a job
     kernel.py, values.py   there as well: the system calls; plain values across the boundary
     remote.py, fusion.py   the tier elsewhere: a SandboxFusion service; launch.py runs there
@@ -80,9 +81,11 @@ def close() -> None:
 
 
 @contextmanager
-def open_sandbox(tier: Tier = "namespaces", url: str | None = None) -> Iterator[Sandbox]:
-    """A sandbox for the length of a `with` block."""
-    sandbox = make(tier, url)
+def open_sandbox(
+    tier: Tier = "namespaces", url: str | None = None, visible: Sequence[str] = ()
+) -> Iterator[Sandbox]:
+    """A sandbox for the length of a `with` block, up and running."""
+    sandbox = make(tier, url, visible)
     try:
         sandbox.start()
         yield sandbox

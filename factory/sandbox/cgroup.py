@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
+_PREFIX = "factory-"
 _REMOVE_S = 2.0
 
 
@@ -52,9 +54,12 @@ class Cgroup:
                     time.sleep(0.005)
 
 
-def make(name: str) -> Cgroup | None:
+def make() -> Cgroup | None:
     """A new group beneath our own, or None where the host allows none."""
+    name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     for version, folders in _candidates():
+        for folder in folders:
+            _clear(folder)
         memory, pids = (folder / name for folder in folders)
         group = Cgroup(version, memory, pids)
         try:
@@ -69,6 +74,15 @@ def make(name: str) -> Cgroup | None:
             continue
         return group
     return None
+
+
+def _clear(folder: Path) -> None:
+    """Remove the empty groups of workers that were killed."""
+    for left in folder.glob(f"{_PREFIX}*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path(f"/proc/{pid}").exists():
+            with contextlib.suppress(OSError):
+                left.rmdir()
 
 
 def _candidates() -> list[tuple[int, tuple[Path, Path]]]:
