@@ -26,6 +26,7 @@ counts with the nonce of its run; none of that is ever unpickled or evaluated.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -153,6 +154,9 @@ class _Box:
         while self._cells:
             self._cells.popitem()[1].close()
         if self._folder is not None:
+            for name in os.listdir(self._folder):  # its owner may have changed its mode
+                with contextlib.suppress(OSError):
+                    os.chmod(os.path.join(self._folder, name), 0o755)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 

@@ -62,7 +62,8 @@ def confine(
     """
     settings = cell.settings
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.landlock_enforce(settings.rules_for(cell, tool))
+    trusted = tool or (keeper and not settings.namespaces)  # its jobs confine themselves further
+    kernel.landlock_enforce(settings.rules_for(cell, trusted))
     _limit(limits, cell, keeper)
     kernel.drop_capabilities()
     if keeper and settings.namespaces:
@@ -145,8 +146,10 @@ def _in_box(cell: Cell, argument: str) -> str:
 class Program:
     """A candidate's source, compiled, in a process that is confined already."""
 
-    def __init__(self, source: bytes, cell: Cell) -> None:
+    def __init__(self, source: bytes, cell: Cell, rules: int | None) -> None:
         self._cell = cell
+        self._rules = rules
+        """What a run is confined to beyond its keeper: a Landlock ruleset."""
         self._compiled: CodeType | None = None
         self._error: BaseException | None = None
         self._uses_random = b"random" in source
@@ -164,10 +167,12 @@ class Program:
         code = 1
         try:
             os.setsid()
-            _take(descriptors)
             if self._uses_random:
                 random.seed(header["seed"])  # the same in every judgement, another one per job
             limits = header["limits"]
+            if self._rules is not None:
+                kernel.landlock_enforce(self._rules)
+            _take(descriptors)
             _limit_cpu(limits)
             if limits["processes"] == 1 or not self._cell.settings.namespaces:
                 _filter(self._cell, limits, tool=False)

@@ -58,6 +58,7 @@ class Settings:
         self.rules = [self._rules(scratch, kept, tool) for tool in (False, True)]
 
     def _rules(self, scratch: str, kept: str, tool: bool) -> int:
+        """For a trusted program (a tool or a keeper), or for a candidate's."""
         writable = [scratch, kept] if tool else [scratch] if self.namespaces else []
         readable = [*self.readable, scratch, kept]
         return kernel.landlock_rules(readable, self.devices, writable, self.abi)
@@ -194,9 +195,10 @@ def _keep(channel: _socket.socket, settings: Settings, told: dict[str, Any], pay
         if cell.is_python:
             os.chdir(cell.scratch)
             os.umask(0o022)
+            rules = None if settings.namespaces else settings.rules_for(cell, tool=False)
             job.confine(cell, cell.limits, keeper=True)
             channel.send(b"{}")  # from here on it is the candidate's fault
-            program = job.Program(given["source"], cell)
+            program = job.Program(given["source"], cell, rules)
             channel.send(b"{}")
         while True:
             message, descriptors = _receive(channel)
@@ -221,8 +223,9 @@ def _one(
     """
     given = job.parts(descriptors[0])
     place = cell.kept if header["keep"] else cell.scratch
-    for name in [name for name in given if name.startswith("file:")]:
-        job.lay(place, name[5:], given.pop(name))
+    laid = {name[5:]: given.pop(name) for name in list(given) if name.startswith("file:")}
+    for name, content in laid.items():
+        job.lay(place, name, content)
     cell.ready[0] = program is not None
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     since = time.monotonic()
@@ -240,6 +243,9 @@ def _one(
         _fetch(os.path.join(place, header["output_file"]), descriptors[2], header["limits"])
     if program is None:
         cell.freshen()
+    for name in laid if program else ():
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(place, name))
     return {
         "ready": cell.ready[0],
         "exit": os.waitstatus_to_exitcode(status),
