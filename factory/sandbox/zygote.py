@@ -226,7 +226,7 @@ def _one(
     laid = {name[5:]: given.pop(name) for name in list(given) if name.startswith("file:")}
     for name, content in laid.items():
         job.lay(place, name, content)
-    cell.ready[0] = program is not None
+    cell.ready[0] = 0
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     since = time.monotonic()
     pid = kernel.fork()
@@ -247,7 +247,7 @@ def _one(
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(place, name))
     return {
-        "ready": cell.ready[0],
+        "ready": program is not None or cell.ready[0],
         "exit": os.waitstatus_to_exitcode(status),
         "over": over,
         "wall_s": wall,
@@ -298,9 +298,7 @@ def _children() -> list[int]:
 def _fetch(path: str, to: int, limits: dict[str, Any]) -> None:
     """Put what a job wrote to a plain file in the place of its standard output."""
     os.ftruncate(to, 0)
-    try:
+    with contextlib.suppress(OSError):  # it is not there, a link, a directory, closed to us, ...
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return
-    with os.fdopen(fd, "rb") as file:
-        os.pwrite(to, file.read(limits["output_bytes"] + 1), 0)
+        with os.fdopen(fd, "rb") as file:
+            os.pwrite(to, file.read(limits["output_bytes"] + 1), 0)
