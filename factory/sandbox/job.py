@@ -16,6 +16,7 @@ import math
 import os
 import random
 import resource
+import signal
 import sys
 import threading
 from types import CodeType, ModuleType
@@ -127,6 +128,8 @@ def execute(cell: Cell, header: dict[str, Any], descriptors: list[int], place: s
         os.setsid()
         os.chdir(place)
         os.umask(0o022)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them
+            signal.signal(number, signal.SIG_DFL)
         argv = [_in_box(cell, argument) for argument in header["argv"]]
         confine(cell, header["limits"], tool=header["keep"])
         _take(descriptors)

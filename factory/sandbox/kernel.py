@@ -159,7 +159,7 @@ munmap 11, brk 12, rt_sigaction 13, rt_sigprocmask 14, rt_sigreturn 15, pread64 
 readv 19, writev 20, access 21, pipe 22, select 23, sched_yield 24, mremap 25, msync 26, mincore 27,
 madvise 28, dup 32, dup2 33, pause 34, nanosleep 35, getitimer 36, alarm 37, setitimer 38,
 getpid 39, sendfile 40, sendto 44, recvfrom 45, recvmsg 47, shutdown 48, getsockopt 55, execve 59,
-exit 60, wait4 61, uname 63, fcntl 72, flock 73, fsync 74, fdatasync 75, truncate 76, ftruncate 77,
+exit 60, wait4 61, uname 63, flock 73, fsync 74, fdatasync 75, truncate 76, ftruncate 77,
 getdents 78, getcwd 79, chdir 80, fchdir 81, rename 82, mkdir 83, rmdir 84, creat 85, link 86,
 unlink 87, symlink 88, readlink 89, chmod 90, fchmod 91, umask 95, gettimeofday 96, getrlimit 97,
 getrusage 98, sysinfo 99, times 100, getuid 102, getgid 104, geteuid 107, getegid 108, setpgid 109,
@@ -181,12 +181,14 @@ copy_file_range 326, preadv2 327, pwritev2 328, statx 332, rseq 334, pidfd_open 
 close_range 436, openat2 437, faccessat2 439
 """
 _FORK, _VFORK, _CLONE, _CLONE3 = 57, 58, 56, 435
-_IOCTL, _SOCKETPAIR, _PERSONALITY, _PRLIMIT64 = 16, 53, 135, 302
+_FCNTL, _IOCTL, _SOCKETPAIR, _PERSONALITY, _PRLIMIT64 = 72, 16, 53, 135, 302
 _KILL, _TKILL, _TGKILL = 62, 200, 234
 _NEW_NAMESPACES, _CLONE_THREAD = 0x7E020000, 0x00010000
 # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what a library asks of a plain file.
 _HARMLESS_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 _AF_UNIX = 1
+# F_SETOWN, F_SETSIG, F_SETOWN_EX: a way to have any signal sent to any process.
+_SIGNALLING_FCNTLS = (8, 10, 15)
 _UNKNOWN = 440
 """From here on the answer is ENOSYS: programs know how to do without the youngest calls."""
 
@@ -211,6 +213,12 @@ def _only(argument: int, values: tuple[int, ...], otherwise: int) -> list[_Instr
     """Allow a call if the low half of its argument is one of the values."""
     tests = [(_JEQ, len(values) - n, 0, value) for n, value in enumerate(values)]
     return [(_LD, 0, 0, argument), *tests, _ret(otherwise), _ret(_ALLOW)]
+
+
+def _never(argument: int, values: tuple[int, ...], otherwise: int) -> list[_Instruction]:
+    """Allow a call unless the low half of its argument is one of the values."""
+    tests = [(_JEQ, len(values) - n, 0, value) for n, value in enumerate(values)]
+    return [(_LD, 0, 0, argument), *tests, _ret(_ALLOW), _ret(otherwise)]
 
 
 def _forking(single: bool) -> dict[int, list[_Instruction]]:
@@ -261,6 +269,7 @@ def seccomp_filter(*, single: bool, own_pid: int | None) -> bytes:
     special = {
         **_forking(single),
         _CLONE3: [_ret(_ENOSYS)],
+        _FCNTL: _never(_ARG1, _SIGNALLING_FCNTLS, _EPERM),
         _IOCTL: _only(_ARG1, _HARMLESS_IOCTLS, _ENOTTY),
         _SOCKETPAIR: _only(_ARG0, (_AF_UNIX,), _EPERM),
         _PERSONALITY: _only(_ARG0, (0, 0xFFFFFFFF), _EPERM),

@@ -114,7 +114,20 @@ def spawn(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the zygote
     info, tells = os.pipe() if tier == "namespaces" else (None, None)
-    boot = [python, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _BOOT, str(theirs.fileno())]
+    boot = [
+        python,
+        "-s",
+        "-S",
+        "-P",
+        "-B",
+        "-W",
+        "ignore",
+        "-X",
+        "utf8",
+        "-c",
+        _BOOT,
+        str(theirs.fileno()),
+    ]
     argv = boot if tells is None else [*_bubblewrap(paths, uid is not None, tells), *boot]
     passed = [theirs.fileno()] if tells is None else [theirs.fileno(), tells]
     bound = paths if tier == "namespaces" and uid is not None else []
