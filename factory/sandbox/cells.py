@@ -162,6 +162,7 @@ class Cell:
             theirs.close()
             os.close(laid)
         self._compiling = self.is_python
+        self._busy = False
 
     def send(self, header: dict[str, Any], descriptors: list[int]) -> None:
         """Hand over a job.
@@ -169,6 +170,7 @@ class Cell:
         Raises:
             SandboxError: nobody is there.
         """
+        self._busy = True
         try:
             socket.send_fds(self._channel, [json.dumps(header).encode()], descriptors)
         except OSError as error:
@@ -202,6 +204,7 @@ class Cell:
         said = self._receive(wall_s + GRACE_S)
         if not said:
             raise self.gone(None)
+        self._busy = False
         answer: dict[str, Any] = json.loads(said)
         return answer
 
@@ -219,9 +222,10 @@ class Cell:
         reason = self._home.said() or error or "its keeper has ended"
         return SandboxError(f"a cell of the sandbox is gone: {reason}")
 
-    def close(self, *, kill: bool = False) -> None:
+    def close(self) -> None:
+        """End it; a job that is on its way ends with it."""
         self._channel.close()
-        if kill:
+        if self._busy:
             self._home.kill(self._number)
 
 

@@ -148,7 +148,7 @@ class _Box:
     def drop(self, cell: Cell) -> None:
         """End a cell that is spent; the next job gets another one."""
         for key in [k for k, c in self._cells.items() if c is cell]:
-            self._cells.pop(key).close(kill=True)
+            self._cells.pop(key).close()
 
     def close(self) -> None:
         while self._cells:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import gc
+import io
 import json
 import math
 import os
@@ -68,7 +70,7 @@ def confine(
     _limit(limits, cell, keeper)
     kernel.drop_capabilities()
     if keeper and settings.namespaces:
-        kernel.seccomp_enforce(settings.filters[False])
+        kernel.seccomp_enforce(settings.filters[False, False])
     elif not keeper:
         _filter(cell, limits, tool)
 
@@ -76,7 +78,7 @@ def confine(
 def _filter(cell: Cell, limits: dict[str, Any], tool: bool) -> None:
     """The seccomp filter of a job; without namespaces a candidate is one process, by itself."""
     alone = not cell.settings.namespaces and not tool
-    program = cell.settings.filters[alone or limits["processes"] == 1]
+    program = cell.settings.filters[alone or limits["processes"] == 1, tool]
     kernel.seccomp_enforce(kernel.for_process(program, os.getpid()) if alone else program)
 
 
@@ -91,17 +93,19 @@ def _limit(limits: dict[str, Any], cell: Cell, keeper: bool) -> None:
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
-    if cell.settings.count_processes:
-        bounds[resource.RLIMIT_NPROC] = limits["processes"] + _PROCESSES_OF_OURS
     for what, most in bounds.items():
         _bound(what, most, most)
     if not keeper:
-        _limit_cpu(limits)
+        _limit_own(limits, cell)
 
 
-def _limit_cpu(limits: dict[str, Any]) -> None:
+def _limit_own(limits: dict[str, Any], cell: Cell) -> None:
+    """What a keeper is not bound by: it lives long, and must be able to fork."""
     seconds = math.ceil(limits["cpu_s"])
     _bound(resource.RLIMIT_CPU, seconds, seconds + 1)
+    if cell.settings.count_processes:
+        count = limits["processes"] + _PROCESSES_OF_OURS
+        _bound(resource.RLIMIT_NPROC, count, count)
 
 
 def _bound(what: int, soft: int, hard: int) -> None:
@@ -124,6 +128,7 @@ def _take(descriptors: list[int]) -> None:
 
 def execute(cell: Cell, header: dict[str, Any], descriptors: list[int], place: str) -> None:
     """Be a command. Never returns."""
+    assert cell.ready is not None
     try:
         os.setsid()
         os.chdir(place)
@@ -131,6 +136,7 @@ def execute(cell: Cell, header: dict[str, Any], descriptors: list[int], place: s
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them
             signal.signal(number, signal.SIG_DFL)
         argv = [_in_box(cell, argument) for argument in header["argv"]]
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         confine(cell, header["limits"], tool=header["keep"])
         _take(descriptors)
         cell.ready[0] = 1
@@ -174,9 +180,10 @@ class Program:
                 random.seed(header["seed"])  # the same in every judgement, another one per job
             limits = header["limits"]
             if self._rules is not None:
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
                 kernel.landlock_enforce(self._rules)
             _take(descriptors)
-            _limit_cpu(limits)
+            _limit_own(limits, self._cell)
             if limits["processes"] == 1 or not self._cell.settings.namespaces:
                 _filter(self._cell, limits, tool=False)
             if self._compiled is None:
@@ -238,6 +245,10 @@ def _finish(code: int) -> int:
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
+        # Those that the program opened: what was there before the fork is not in the list.
+        for opened in gc.get_objects():
+            if isinstance(opened, io.TextIOWrapper | io.BufferedWriter):
+                opened.flush()
     except BaseException:
         code = code or 120
     return code

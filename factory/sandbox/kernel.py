@@ -157,31 +157,40 @@ _ALLOWED = """
 read 0, write 1, open 2, close 3, stat 4, fstat 5, lstat 6, poll 7, lseek 8, mmap 9, mprotect 10,
 munmap 11, brk 12, rt_sigaction 13, rt_sigprocmask 14, rt_sigreturn 15, pread64 17, pwrite64 18,
 readv 19, writev 20, access 21, pipe 22, select 23, sched_yield 24, mremap 25, msync 26, mincore 27,
-madvise 28, dup 32, dup2 33, pause 34, nanosleep 35, getitimer 36, alarm 37, setitimer 38,
-getpid 39, sendfile 40, sendto 44, recvfrom 45, recvmsg 47, shutdown 48, getsockopt 55, execve 59,
-exit 60, wait4 61, uname 63, flock 73, fsync 74, fdatasync 75, truncate 76, ftruncate 77,
-getdents 78, getcwd 79, chdir 80, fchdir 81, rename 82, mkdir 83, rmdir 84, creat 85, link 86,
-unlink 87, symlink 88, readlink 89, chmod 90, fchmod 91, umask 95, gettimeofday 96, getrlimit 97,
-getrusage 98, sysinfo 99, times 100, getuid 102, getgid 104, geteuid 107, getegid 108, setpgid 109,
-getppid 110, getpgrp 111, setsid 112, getgroups 115, getresuid 118, getresgid 120, getpgid 121,
-getsid 124, capget 125, rt_sigpending 127, rt_sigtimedwait 128, rt_sigsuspend 130, sigaltstack 131,
-utime 132, statfs 137, fstatfs 138, getpriority 140, sched_getparam 143, sched_getscheduler 145,
-sched_get_priority_max 146, sched_get_priority_min 147, sched_rr_get_interval 148, prctl 157,
-arch_prctl 158, setrlimit 160, gettid 186, time 201, futex 202, sched_getaffinity 204,
-epoll_create 213, getdents64 217, set_tid_address 218, restart_syscall 219, fadvise64 221,
-timer_create 222, timer_settime 223, timer_gettime 224, timer_getoverrun 225, timer_delete 226,
-clock_gettime 228, clock_getres 229, clock_nanosleep 230, exit_group 231, epoll_wait 232,
-epoll_ctl 233, utimes 235, waitid 247, openat 257, mkdirat 258, newfstatat 262, unlinkat 263,
-renameat 264, linkat 265, symlinkat 266, readlinkat 267, fchmodat 268, faccessat 269, pselect6 270,
-ppoll 271, set_robust_list 273, get_robust_list 274, splice 275, tee 276, sync_file_range 277,
-utimensat 280, epoll_pwait 281, signalfd 282, timerfd_create 283, eventfd 284, fallocate 285,
-timerfd_settime 286, timerfd_gettime 287, signalfd4 289, eventfd2 290, epoll_create1 291, dup3 292,
-pipe2 293, preadv 295, pwritev 296, getcpu 309, renameat2 316, getrandom 318, membarrier 324,
-copy_file_range 326, preadv2 327, pwritev2 328, statx 332, rseq 334, pidfd_open 434,
-close_range 436, openat2 437, faccessat2 439
+madvise 28, dup 32, dup2 33, pause 34, nanosleep 35, getitimer 36, alarm 37, setitimer 38, getpid
+39, sendfile 40, recvfrom 45, recvmsg 47, shutdown 48, getsockopt 55, execve 59, exit 60, wait4 61,
+uname 63, flock 73, fsync 74, fdatasync 75, truncate 76, ftruncate 77, getdents 78, getcwd 79, chdir
+80, fchdir 81, rename 82, mkdir 83, rmdir 84, creat 85, link 86, unlink 87, symlink 88, readlink 89,
+umask 95, gettimeofday 96, getrlimit 97, getrusage 98, sysinfo 99, times 100, getuid 102, getgid
+104, geteuid 107, getegid 108, setpgid 109, getppid 110, getpgrp 111, setsid 112, getgroups 115,
+getresuid 118, getresgid 120, getpgid 121, getsid 124, capget 125, rt_sigpending 127,
+rt_sigtimedwait 128, rt_sigsuspend 130, sigaltstack 131, statfs 137, fstatfs 138, getpriority 140,
+sched_getparam 143, sched_getscheduler 145, sched_get_priority_max 146, sched_get_priority_min 147,
+sched_rr_get_interval 148, arch_prctl 158, setrlimit 160, gettid 186, time 201, futex 202,
+sched_getaffinity 204, epoll_create 213, getdents64 217, set_tid_address 218, restart_syscall 219,
+fadvise64 221, timer_create 222, timer_settime 223, timer_gettime 224, timer_getoverrun 225,
+timer_delete 226, clock_gettime 228, clock_getres 229, clock_nanosleep 230, exit_group 231,
+epoll_wait 232, epoll_ctl 233, waitid 247, openat 257, mkdirat 258, newfstatat 262, unlinkat 263,
+renameat 264, linkat 265, symlinkat 266, readlinkat 267, faccessat 269, pselect6 270, ppoll 271,
+set_robust_list 273, get_robust_list 274, splice 275, tee 276, sync_file_range 277, epoll_pwait 281,
+signalfd 282, timerfd_create 283, eventfd 284, fallocate 285, timerfd_settime 286, timerfd_gettime
+287, signalfd4 289, eventfd2 290, epoll_create1 291, dup3 292, pipe2 293, preadv 295, pwritev 296,
+getcpu 309, renameat2 316, getrandom 318, membarrier 324, copy_file_range 326, preadv2 327, pwritev2
+328, statx 332, rseq 334, pidfd_open 434, close_range 436, openat2 437, faccessat2 439
 """
+_MARKING = "chmod 90, fchmod 91, utime 132, utimes 235, fchmodat 268, utimensat 280"
+"""For trusted tools alone: Landlock knows no right for modes and times, so without mount namespaces
+a candidate would change those of any file of its user's."""
 _FORK, _VFORK, _CLONE, _CLONE3 = 57, 58, 56, 435
-_FCNTL, _IOCTL, _SOCKETPAIR, _PERSONALITY, _PRLIMIT64 = 72, 16, 53, 135, 302
+_SENDTO, _PRCTL, _FCNTL, _IOCTL, _SOCKETPAIR, _PERSONALITY, _PRLIMIT64 = (
+    44,
+    157,
+    72,
+    16,
+    53,
+    135,
+    302,
+)
 _KILL, _TKILL, _TGKILL = 62, 200, 234
 _NEW_NAMESPACES, _CLONE_THREAD = 0x7E020000, 0x00010000
 # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what a library asks of a plain file.
@@ -197,7 +206,7 @@ _X32 = 0x40000000
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
 _EPERM, _ENOTTY, _ENOSYS = 0x50001, 0x50019, 0x50026
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
-_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24
+_NR, _ARCH, _ARG0, _ARG1, _ARG4 = 0, 4, 16, 24, 48
 
 OWN_PID = 0x7F0F0F0F
 """Stands for the job's process id in a prepared filter; no process has it."""
@@ -219,6 +228,19 @@ def _never(argument: int, values: tuple[int, ...], otherwise: int) -> list[_Inst
     """Allow a call unless the low half of its argument is one of the values."""
     tests = [(_JEQ, len(values) - n, 0, value) for n, value in enumerate(values)]
     return [(_LD, 0, 0, argument), *tests, _ret(_ALLOW), _ret(otherwise)]
+
+
+def _no_address() -> list[_Instruction]:
+    """Allow a call if its fifth argument is null, in both halves."""
+    return [
+        (_LD, 0, 0, _ARG4),
+        (_JEQ, 1, 0, 0),
+        _ret(_EPERM),
+        (_LD, 0, 0, _ARG4 + 4),
+        (_JEQ, 1, 0, 0),
+        _ret(_EPERM),
+        _ret(_ALLOW),
+    ]
 
 
 def _forking(single: bool) -> dict[int, list[_Instruction]]:
@@ -256,7 +278,7 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def seccomp_filter(*, single: bool, own_pid: int | None) -> bytes:
+def seccomp_filter(*, single: bool, tool: bool, own_pid: int | None) -> bytes:
     """A filter as the bytes of a BPF program: an allow-list.
 
     No sockets but pairs, no tracing, no mounts, no namespaces, no keys, no BPF, no io_uring, no
@@ -264,11 +286,15 @@ def seccomp_filter(*, single: bool, own_pid: int | None) -> bytes:
 
     Args:
         single: neither fork nor vfork; threads alone.
+        tool: modes and times of files may be changed.
         own_pid: signals may go to this process alone; None: to any that the kernel allows.
     """
     special = {
         **_forking(single),
         _CLONE3: [_ret(_ENOSYS)],
+        # A datagram to an address would reach sockets of the host: Landlock does not stop it.
+        _SENDTO: _no_address(),
+        _PRCTL: _never(_ARG0, (PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER), _EPERM),
         _FCNTL: _never(_ARG1, _SIGNALLING_FCNTLS, _EPERM),
         _IOCTL: _only(_ARG1, _HARMLESS_IOCTLS, _ENOTTY),
         _SOCKETPAIR: _only(_ARG0, (_AF_UNIX,), _EPERM),
@@ -288,7 +314,8 @@ def seccomp_filter(*, single: bool, own_pid: int | None) -> bytes:
     ]
     for number, block in special.items():
         program += [(_JEQ, 0, len(block), number), *block]
-    numbers = [int(entry.split()[1]) for entry in _ALLOWED.split(",")]
+    allowed = f"{_ALLOWED}, {_MARKING}" if tool else _ALLOWED
+    numbers = [int(entry.split()[1]) for entry in allowed.split(",")]
     program += [(_JGE, 0, 1, _UNKNOWN), _ret(_ENOSYS)]
     program += _tree(_ranges(numbers), _EPERM)
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)

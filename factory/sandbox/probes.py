@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from factory.errors import SandboxError
 from factory.sandbox.box import Limits, Ran, Sandbox, Script
 
-_LIMITS = Limits(cpu_s=2, wall_s=4, memory_mb=256, file_mb=4, scratch_mb=8, output_bytes=1 << 16)
+_LIMITS = Limits(cpu_s=1, wall_s=8, memory_mb=256, file_mb=4, scratch_mb=8, output_bytes=1 << 16)
 _TRY = """
 import os, socket, sys
 def held(function):

@@ -68,6 +68,10 @@ class Remote:
         self.start(preload)
         return _FarBox(self._service, dict(files or {}), limits or Limits(), tuple(preload))
 
+    def describe(self) -> str:
+        """What isolates there is the service's affair; this is where it is."""
+        return f"remote ({self._service.name})"
+
     def close(self) -> None:
         """Nothing is held between two requests."""
 

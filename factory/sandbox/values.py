@@ -2,6 +2,7 @@
 
     None, bool, int, str    as in JSON
     float                   {"f": hexadecimal, or nan, inf, -inf}
+    str with surrogates     {"u": hexadecimal of UTF-32}: JSON would join two of them into one
     list                    [...]
     tuple, set, frozenset   {"t": [...]}, {"s": [...]}, {"z": [...]}
     dict                    {"d": [[key, value], ...]} in its order
@@ -17,7 +18,9 @@ from typing import Any
 
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000
-MAX_BYTES = 16 << 20
+MAX_BYTES = 4 << 20
+_MANY = 1000
+_AS_IS = ("utf-32-le", "surrogatepass")
 _TAGS: dict[type, str] = {list: "", tuple: "t", set: "s", frozenset: "z"}
 
 
@@ -48,8 +51,10 @@ def encode(value: Any) -> bytes:
 def _plain(value: Any, depth: int, budget: _Budget) -> Any:
     budget.spend(depth)
     kind = type(value)
-    if value is None or kind is bool or kind is int or kind is str:
+    if value is None or kind is bool or kind is int:
         return value
+    if kind is str:
+        return value if _is_unicode(value) else {"u": value.encode(*_AS_IS).hex()}
     if kind is float:
         return {"f": value.hex()}
     if kind is dict:
@@ -73,8 +78,16 @@ def decode(data: bytes) -> Any:
         raise ValueError("the value is too large")
     try:
         return _value(json.loads(data, parse_float=_refuse, parse_constant=_refuse), 0, _Budget())
-    except (RecursionError, TypeError) as error:
+    except (RecursionError, TypeError, OverflowError) as error:
         raise ValueError("not an encoded value: " + str(error)) from None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(text: str) -> Any:
@@ -92,15 +105,26 @@ def _value(node: Any, depth: int, budget: _Budget) -> Any:
     ((tag, body),) = node.items()
     if tag == "f" and isinstance(body, str):
         return float.fromhex(body)
+    if tag == "u" and isinstance(body, str):
+        return bytes.fromhex(body).decode(*_AS_IS)
     if tag == "d" and isinstance(body, list):
-        return {
-            _value(k, depth + 1, budget): _value(v, depth + 1, budget)
-            for k, v in (_pair(item) for item in body)
-        }
+        pairs = [_pair(item) for item in body]
+        keys = [_value(key, depth + 1, budget) for key, _ in pairs]
+        _scattered(keys)
+        return dict(zip(keys, (_value(v, depth + 1, budget) for _, v in pairs), strict=True))
     kind = {"t": tuple, "s": set, "z": frozenset}.get(tag)
     if kind is None or not isinstance(body, list):
         raise ValueError("not an encoded value")
-    return kind([_value(item, depth + 1, budget) for item in body])
+    items = [_value(item, depth + 1, budget) for item in body]
+    if kind is not tuple:
+        _scattered(items)
+    return kind(items)
+
+
+def _scattered(keys: list[Any]) -> None:
+    """Refuse keys that were made to collide: a table of them costs the square of their number."""
+    if len(keys) > _MANY and 2 * len({hash(key) for key in keys}) < len(keys):
+        raise ValueError("the keys of a set or dict share their hashes")
 
 
 def _pair(item: Any) -> list[Any]:

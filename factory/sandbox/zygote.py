@@ -51,7 +51,11 @@ class Settings:
         self.abi = kernel.landlock_abi()
         own = None if self.namespaces else kernel.OWN_PID
         self.filters = {
-            single: kernel.seccomp_filter(single=single, own_pid=own) for single in (False, True)
+            (single, tool): kernel.seccomp_filter(
+                single=single, tool=tool, own_pid=None if tool else own
+            )
+            for single in (False, True)
+            for tool in (False, True)
         }
         # With namespaces the places have the same parents in every cell, so the rules are the same.
         scratch, kept = told["parents"]
@@ -146,9 +150,10 @@ class Cell:
         self.scratch: str = told["scratch"]
         """The working directory of a job."""
         self.is_python = "source" in given
-        self.ready = mmap.mmap(-1, 1)
-        """One byte that a command sets when it has confined itself."""
+        self.ready = None if self.is_python else mmap.mmap(-1, 1)
+        """One byte that a command sets when it has confined itself; executing takes it away."""
         self._mounted = False
+        self._changed = 0  # when the working directory was, in ns
         if settings.namespaces:
             kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
             if given.keys() - {"source"} or not self.is_python:
@@ -173,13 +178,11 @@ class Cell:
                 kernel.unmount(self.scratch)
             self._mount(self.scratch, kernel.MS_NOEXEC)
             self._mounted = True
+        self._changed = os.stat(self.scratch).st_ctime_ns
 
     def is_clean(self) -> bool:
-        """Whether the working directory is as it was."""
-        try:
-            return not os.listdir(self.scratch) and os.stat(self.scratch).st_mode & 0o777 == 0o755
-        except OSError:
-            return False
+        """Whether nothing was ever done to the working directory: the kernel's word for it."""
+        return os.stat(self.scratch).st_ctime_ns == self._changed
 
 
 def _keep(channel: _socket.socket, settings: Settings, told: dict[str, Any], payload: int) -> None:
@@ -187,6 +190,7 @@ def _keep(channel: _socket.socket, settings: Settings, told: dict[str, Any], pay
     try:
         if not settings.namespaces:
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
         given = job.parts(payload)
         os.close(payload)
@@ -226,7 +230,8 @@ def _one(
     laid = {name[5:]: given.pop(name) for name in list(given) if name.startswith("file:")}
     for name, content in laid.items():
         job.lay(place, name, content)
-    cell.ready[0] = 0
+    if cell.ready is not None:
+        cell.ready[0] = 0
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     since = time.monotonic()
     pid = kernel.fork()
@@ -247,7 +252,7 @@ def _one(
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(place, name))
     return {
-        "ready": program is not None or cell.ready[0],
+        "ready": cell.ready is None or cell.ready[0],
         "exit": os.waitstatus_to_exitcode(status),
         "over": over,
         "wall_s": wall,

@@ -1,0 +1,1 @@
+"""Programming problems with right and wrong replies, and the script that writes them."""
