@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,25 @@ def test_no_cluster_at_the_address_is_a_clear_error(sums, tmp_path):
     assert done.returncode == 1
     assert "error: no Ray cluster at '127.0.0.1:1'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bwrap: apt install bubblewrap")
+def test_judges_on_a_cluster_have_a_sandbox_each(tmp_path):
+    """One program hangs until its limit; the others are judged meanwhile."""
+    more = ["--limit", "3", "--set", "cluster.backend=ray", "--set", "cluster.judges=2"]
+    done = subprocess.run(
+        command("pipelines/code-sandbox.yaml", tmp_path / "run", *more),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    verdicts = [r for r in scan(tmp_path / "run" / "ledger") if isinstance(r, Verdict)]
+    assert {v.sandbox for v in verdicts if v.outcome.judged and v.extracted} == {"namespaces"}
+    outcomes = Counter(v.outcome.value for v in verdicts)
+    assert outcomes["correct"] >= 3
+    assert outcomes["incorrect"] >= 3
+    assert not outcomes["error"]
 
 
 @pytest.mark.vllm
