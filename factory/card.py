@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from factory.markdown import count, fence, line, ratio, table
+from factory.configs.columns import described
+from factory.configs.trainers import snippets
+from factory.markdown import count, fence, image, line, ratio, table
 from factory.shards import ALL, DEFAULT, Config
 
 PLACEHOLDER = "NAMESPACE/NAME"
@@ -72,6 +74,12 @@ class Counts:
     """Verifier and version -> outcome -> how many."""
     domains: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Domain -> `problems`, `solved`, `accepted`."""
+    pass_rates: Mapping[str, int] = field(default_factory=dict)
+    """Share of right rollouts -> problems."""
+    lengths: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Generated tokens, rounded down to a power of two -> `accepted`, `not accepted`."""
+    token_fates: Mapping[str, int] = field(default_factory=dict)
+    """What became of rollouts -> tokens generated for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +89,11 @@ class CardFacts:
     about: About
     counts: Counts
     configs: tuple[Config, ...] = (DEFAULT, ALL)
-    """The first one is what `load_dataset` takes by default."""
+    """Those that have rows; the first one is what `load_dataset` takes by default."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Config -> rows."""
+    plots: Mapping[str, str] = field(default_factory=dict)
+    """Title -> file in the dataset folder."""
 
 
 def write_card(folder: Path, facts: CardFacts) -> None:
@@ -150,20 +162,38 @@ NOTHING_ACCEPTED = """\
 
 """
 
+STEPS = """\
+In `stepwise` a step is called good while some rollout that shares the steps so far came out \
+right. \
+Steps that too few rollouts share are left out; `values` and `rollouts` hold the evidence.\
+"""
+
 BODY = Template("""\
 # $title
 
 ${notice}Reasoning traces written by **$model**. Every row of the `default` config ends in an \
-answer that a verifier found correct; nothing was kept on trust. `all` holds every rollout, right \
-or wrong, with its verdict.
+answer that a verifier found correct; nothing was kept on trust.
 
-The reasoning stands inline, `<think>` … `</think>`, before the reply in the last turn of \
-`messages`. `answer` is the reference, `pass_rate` the share of correct rollouts among those of \
-the same problem that could be judged.
+The reasoning stands inline, `<think>` … `</think>`, before the reply. `answer` is the reference, \
+`pass_rate` the share of correct rollouts among those of the same problem that could be judged.
+
+## Configs
+
+$configs
+
+```python
+from datasets import load_dataset
+
+$loads
+```
+
+$steps
 
 ## Numbers
 
 $numbers
+
+$plots
 
 $outcomes
 
@@ -174,7 +204,7 @@ $domains
 $verifiers
 
 A verdict of `unsure`, `timeout` or `error` means that the checker could not tell: such a rollout \
-counts neither as right nor as wrong, and is not in `default`.
+counts neither as right nor as wrong, and is in no config that one trains on.
 
 ## What was left out
 
@@ -202,26 +232,13 @@ $recipe
 
 $versions
 
-## Use
+## Training on it
 
-```python
-from datasets import load_dataset
+$trainers
 
-traces = load_dataset("$repo", split="train")
-rollouts = load_dataset("$repo", "all", split="train")
-```
+## Columns
 
-[TRL](https://github.com/huggingface/trl), as it is:
-
-```bash
-trl sft --model_name_or_path Qwen/Qwen3-0.6B-Base --dataset_name $repo
-```
-
-[LLaMA-Factory](https://github.com/hiyouga/LLaMA-Factory), in `dataset_info.json`:
-
-```json
-$llama_factory
-```
+$columns
 
 ## Licence
 
@@ -235,7 +252,12 @@ def _parts(facts: CardFacts) -> dict[str, str]:
         "title": line(about.title),
         "notice": "" if counts.accepted else NOTHING_ACCEPTED,
         "model": line(about.model),
-        "repo": about.repo,
+        "configs": table(("config", "rows", "one row is"), _configs(facts)),
+        "loads": "\n".join(_loads(facts)),
+        "steps": STEPS if any(c.name == "stepwise" for c in facts.configs) else "",
+        "plots": "\n\n".join(image(title, path) for title, path in facts.plots.items()),
+        "trainers": "\n\n".join(_trainers(facts)),
+        "columns": table(("column", "type", "configs", "meaning"), described(facts.configs)),
         "numbers": table(("", "count"), _numbers(counts)),
         "outcomes": table(("outcome", "rollouts"), counts.outcomes.items()),
         "domains": table(("domain", "problems", "solved", "traces"), _domains(counts)),
@@ -247,9 +269,35 @@ def _parts(facts: CardFacts) -> dict[str, str]:
         "prompt": _prompt(about),
         "recipe": f"Recipe:\n\n{fence(about.recipe, 'yaml')}" if about.recipe else "",
         "versions": table(("package", "version"), about.versions.items()),
-        "llama_factory": llama_factory_entry(about.repo),
         "licence": f"`{about.license}`. The licences of the teacher and of the sources apply.",
     }
+
+
+def _configs(facts: CardFacts) -> list[tuple[object, ...]]:
+    return [(f"`{c.name}`", facts.rows.get(c.name, "-"), c.about) for c in facts.configs]
+
+
+def _loads(facts: CardFacts) -> list[str]:
+    lines = [f'traces = load_dataset("{facts.about.repo}", split="train")']
+    for config in facts.configs[1:]:
+        name = "rollouts" if config.name == "all" else config.name
+        lines.append(f'{name} = load_dataset("{facts.about.repo}", "{config.name}", split="train")')
+    return lines
+
+
+def _trainers(facts: CardFacts) -> list[str]:
+    parts = []
+    found = snippets([config.name for config in facts.configs])
+    for (trainer, url), group in groupby(found, lambda s: (s.trainer, s.url)):
+        parts.append(f"### [{trainer}]({url})")
+        last = ""
+        for snippet in group:
+            head = f"`{snippet.config}`. " if snippet.config != last else ""
+            said = (head + snippet.said).strip()
+            parts += filter(None, [said])
+            parts.append(fence(snippet.filled(facts.about.repo), snippet.language))
+            last = snippet.config
+    return parts
 
 
 def _numbers(counts: Counts) -> list[tuple[str, str]]:
@@ -298,20 +346,3 @@ def _prompt(about: About) -> str:
     if about.prompt_template != "{prompt}":
         parts.append(f"Prompt template:\n\n{fence(about.prompt_template)}")
     return "\n\n".join(parts) or "The problem was the whole prompt."
-
-
-def llama_factory_entry(repo: str) -> str:
-    """What LLaMA-Factory's `dataset_info.json` needs to train on the dataset."""
-    entry = {
-        "hf_hub_url": repo,
-        "formatting": "sharegpt",
-        "columns": {"messages": "messages"},
-        "tags": {
-            "role_tag": "role",
-            "content_tag": "content",
-            "user_tag": "user",
-            "assistant_tag": "assistant",
-            "system_tag": "system",
-        },
-    }
-    return json.dumps({repo.rpartition("/")[2]: entry}, indent=2)

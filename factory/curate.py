@@ -6,17 +6,21 @@ problems -> rollouts -> verdicts -> traces -> shards -> hub
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from factory import plots
 from factory.card import About, CardFacts, Counts, write_card
-from factory.shards import ALL, DEFAULT, Origin, ShardWriter, sync, to_row
+from factory.configs import chosen
+from factory.shards import DEFAULT, Origin, ShardWriter, sync
 from factory.traces import Group, Selection, TraceOptions, select
-from factory.types import Outcome, Shard
+from factory.types import Outcome, Shard, Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +44,13 @@ def curate(
     """Writes the dataset and puts it in the place of an earlier one.
 
     The folder is complete at every moment: it is built beside its place and renamed. The same
-    groups give the same bytes. Where no trace is accepted, `default` is one shard without rows,
-    and the card says so.
+    groups give the same bytes. A config without rows is not there at all, since it would not load;
+    but `default` is then one shard without rows, and the card says so: were it missing,
+    `load_dataset` would take another config for it.
 
     Args:
-        groups: in the order of their problem ids.
+        groups: every problem once, in the order of publication. Rows keep it, so a dataset to
+            which groups are added at the end shares its beginning with the earlier one.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -77,29 +83,32 @@ def _build(
     shard_bytes: int,
 ) -> tuple[tuple[Shard, ...], Counts]:
     tally = Tally()
-    sampling = origin.sampling_json()
-    previous = ""
-    with (
-        ShardWriter(folder, DEFAULT, shard_bytes=shard_bytes) as kept,
-        ShardWriter(folder, ALL, shard_bytes=shard_bytes) as everything,
-    ):
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                ShardWriter(folder, config, shard_bytes=shard_bytes, even_empty=config is DEFAULT)
+            )
+            for config in chosen(options)
+        ]
         for group in groups:
-            if group.problem.id <= previous:
-                raise ValueError(f"problem {group.problem.id} after {previous}: out of order")
-            previous = group.problem.id
             selection = select(group, options)
             tally.add(group, selection)
-            for trace in selection.all:
-                everything.write(to_row(trace, origin, sampling=sampling))
-            for trace in selection.kept:
-                kept.write(to_row(trace, origin, sampling=sampling))
-    shards = (*kept.shards, *everything.shards)
+            for writer in writers:
+                for row in writer.config.rows(selection, origin, options):
+                    writer.write(row)
+    written = [writer for writer in writers if writer.shards]
+    shards = tuple(shard for writer in written for shard in writer.shards)
     counts = tally.counts()
-    write_card(folder, CardFacts(about=about, counts=counts))
+    rows = {w.config.name: sum(shard.num_rows for shard in w.shards) for w in written}
+    configs = tuple(writer.config for writer in written)
+    facts = CardFacts(
+        about=about, counts=counts, configs=configs, rows=rows, plots=plots.write(folder, counts)
+    )
+    write_card(folder, facts)
     if about.recipe:
         (folder / "recipe.yaml").write_text(about.recipe, encoding="utf-8")
-    _write_manifest(folder, shards, counts, about, options)
-    for path in folder.iterdir():
+    _write_manifest(folder, shards, counts, rows, about, options)
+    for path in folder.rglob("*"):
         sync(path)
     sync(folder)
     return shards, counts
@@ -109,10 +118,12 @@ def _write_manifest(
     folder: Path,
     shards: tuple[Shard, ...],
     counts: Counts,
+    rows: dict[str, int],
     about: About,
     options: TraceOptions,
 ) -> None:
     manifest: dict[str, Any] = {
+        "configs": rows,
         "shards": [asdict(shard) for shard in shards],
         "counts": asdict(counts),
         "rejects": about.rejects,
@@ -121,6 +132,24 @@ def _write_manifest(
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")
+
+
+FATES = ("accepted", "right, left out", "wrong", "could not tell")
+OTHER = "not accepted"
+RATES = ("0%", *(f"\u2264{upper}%" for upper in range(10, 100, 10)), "<100%", "100%")
+"""Bars of the histogram: none right, shares up to a bound, all right."""
+
+
+def rate_label(rate: float) -> str:
+    """The bar that a pass rate belongs to."""
+    return RATES[-1] if rate >= 1 else RATES[math.ceil(round(rate * 10, 6))]
+
+
+def fate(trace: Trace) -> str:
+    """What became of the tokens of a rollout that was not accepted."""
+    if trace.verdict.outcome is Outcome.CORRECT:
+        return "right, left out"
+    return "wrong" if trace.verdict.outcome.judged else "could not tell"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,14 +164,21 @@ class Tally:
     rates: float = 0.0
     """Sum of the pass rates of the problems that have one."""
     rated: int = 0
+    pass_rates: Counter[str] = field(default_factory=Counter)
+    lengths: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    fates: Counter[str] = field(default_factory=Counter)
 
     def add(self, group: Group, selection: Selection) -> None:
         """Counts one problem."""
         solved = 0
+        kept = {trace.rollout.index for trace in selection.kept}
         for trace in selection.all:
             verdict, tokens = trace.verdict, trace.rollout.completion.num_tokens
             outcome = verdict.outcome.value if verdict.verifier else "not judged yet"
             self.outcomes[outcome] += 1
+            accepted = trace.rollout.index in kept
+            self.fates["accepted" if accepted else fate(trace)] += tokens
+            self.lengths[1 << tokens.bit_length() >> 1]["accepted" if accepted else OTHER] += 1
             if verdict.verifier:
                 name = f"{verdict.verifier} {verdict.verifier_version}".strip()
                 self.verifiers[name][outcome] += 1
@@ -154,10 +190,10 @@ class Tally:
         if selection.all and (rate := selection.all[0].pass_rate) is not None:
             self.rates += rate
             self.rated += 1
-        kept = len(selection.kept)
+            self.pass_rates[rate_label(rate)] += 1
         kept_tokens = sum(trace.rollout.completion.num_tokens for trace in selection.kept)
-        self.sums.update(problems=1, solved=solved, accepted=kept, accepted_tokens=kept_tokens)
-        self.domains[group.problem.domain].update(problems=1, solved=solved, accepted=kept)
+        self.sums.update(problems=1, solved=solved, accepted=len(kept), accepted_tokens=kept_tokens)
+        self.domains[group.problem.domain].update(problems=1, solved=solved, accepted=len(kept))
         self.dropped.update(selection.dropped)
 
     def counts(self) -> Counts:
@@ -169,7 +205,16 @@ class Tally:
             dropped=_sorted(self.dropped),
             verifiers={name: _sorted(self.verifiers[name]) for name in sorted(self.verifiers)},
             domains={name: _sorted(self.domains[name]) for name in sorted(self.domains)},
+            pass_rates={label: self.pass_rates[label] for label in RATES},
+            lengths={str(low): _sorted(self.lengths[low]) for low in self._lows()},
+            token_fates={name: self.fates[name] for name in FATES},
         )
+
+    def _lows(self) -> list[int]:
+        """Every power of two from the shortest rollouts' to the longest ones'."""
+        top = max(self.lengths, default=0)
+        powers = [0, *(1 << n for n in range(top.bit_length()))]
+        return [low for low in powers if low >= min(self.lengths)] if self.lengths else []
 
 
 def _sorted(counter: Counter[str]) -> dict[str, int]:

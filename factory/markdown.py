@@ -36,6 +36,11 @@ def fence(text: str, language: str = "") -> str:
     return f"{mark}{language}\n{text.rstrip()}\n{mark}"
 
 
+def image(title: str, path: str) -> str:
+    """A picture that lies beside the page."""
+    return f"![{line(title)}]({path})"
+
+
 def _cells(values: Iterable[object]) -> str:
     texts = (count(v) if isinstance(v, int) else line(str(v)) for v in values)
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"

@@ -36,7 +36,7 @@ class Sketch:
 
     shingles: NDArray[np.uint64]
     """The distinct shingles as sorted 64-bit hashes."""
-    signature: tuple[int, ...]
+    signature: NDArray[np.uint32]
     """`NUM_PERM` MinHash values."""
 
 
@@ -82,7 +82,7 @@ def sketch_words(tokens: Sequence[str]) -> Sketch:
     found = shingles(tokens)
     ends = np.array([0, len(found)], dtype=np.uint64)
     rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(found, ends, NUM_PERM, SEED)
-    return Sketch(shingles=found, signature=tuple(rows.to_rows()[0]))
+    return Sketch(shingles=found, signature=np.array(rows.to_rows()[0], dtype=np.uint32))
 
 
 def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
@@ -98,16 +98,16 @@ def similarity(a: Sketch, b: Sketch, threshold: float) -> float:
     small, large = sorted((len(a.shingles), len(b.shingles)))
     if small < threshold * large:
         return 0.0
-    agree = sum(x == y for x, y in zip(a.signature, b.signature, strict=True))
+    agree = np.count_nonzero(a.signature == b.signature)
     if agree / NUM_PERM < threshold - MARGIN:
         return 0.0
     return jaccard(a.shingles, b.shingles)
 
 
-def band_keys(signature: Sequence[int], salt: bytes = b"") -> list[int]:
+def band_keys(signature: NDArray[np.uint32], salt: bytes = b"") -> list[int]:
     """One signed 64-bit key per LSH band; texts that share none are not near duplicates."""
     width = NUM_PERM // BANDS
-    packed = np.array(signature, dtype="<u4").reshape(BANDS, width)
+    packed = signature.astype("<u4").reshape(BANDS, width)
     return [key64(bytes([band]) + row.tobytes() + salt) for band, row in enumerate(packed)]
 
 

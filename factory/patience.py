@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
-from huggingface_hub.utils import httpx, parse_ratelimit_headers
+from huggingface_hub.utils import get_session, httpx, parse_ratelimit_headers
 
 from factory.errors import PublishError
 
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 COMMIT_QUOTA = "rate limit for repository commits"
 """In the refusal's text, and nowhere else: no header says when the hour of the quota is over."""
+LOST_CONTENT = "LFS pointer pointed to a file that does not exist"
+"""In the refusal of a commit: what was uploaded long ago has been thrown away in the meantime."""
 QUOTA_PAUSE = 600.0
 """Seconds; asking more often does not bring the end of the quota nearer."""
 MAX_PAUSE = 64.0
@@ -34,6 +36,20 @@ MAX_FAILURES = 8
 """Unannounced failures of one step before it is given up."""
 MAX_WAIT = 2 * 3600.0
 """Seconds of waiting before everything is given up."""
+MAX_SILENCE = 300.0
+"""Seconds without a byte before a connection is given up; the Hub works on a commit for 60."""
+SIGNED = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
+"""An address with a query: of a storage it holds a signature that lets anyone in for a while."""
+NONSENSE = (KeyError, TypeError, AttributeError)
+"""How the client fails on a reply of the wrong shape: a proxy's, or half of one."""
+
+
+def bound_waits() -> None:
+    """Make the client's shared connections give up on silence: by itself it would wait forever.
+
+    For every attempt anew, since the client replaces its connections after some failures.
+    """
+    get_session().timeout = httpx.Timeout(MAX_SILENCE, connect=min(60.0, MAX_SILENCE))
 
 
 @dataclass(kw_only=True)
@@ -61,13 +77,12 @@ class Patience:
         failures = 0
         while True:
             try:
+                bound_waits()
                 return step()
-            except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
+            except (httpx.HTTPError, OSError, RuntimeError, ValueError, *NONSENSE) as error:
                 # A failed upload arrives wrapped; what decides is what went wrong inside.
                 failure = (isinstance(error, RuntimeError) and error.__cause__) or error
-                chain = dict.fromkeys([error, failure])
-                text = ": ".join(str(e) or type(e).__name__ for e in chain)
-                reason = self.redact(" ".join(text.split()))
+                reason = self._reason(error, failure)
             if advice := _hopeless(failure):
                 raise PublishError(f"{advice}: {reason}")
             pause = _announced_pause(failure)
@@ -83,6 +98,13 @@ class Patience:
             self.sleep(pause)
             self.waited += pause
 
+    def _reason(self, error: BaseException, failure: BaseException) -> str:
+        """What was said, in one line without secrets."""
+        if isinstance(failure, NONSENSE):
+            return f"a reply that the client cannot read ({failure!r})"
+        text = ": ".join(str(e) or type(e).__name__ for e in dict.fromkeys([error, failure]))
+        return SIGNED.sub(r"\1?...", self.redact(" ".join(text.split())))
+
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status of a refusal; the Xet client gives it in its text alone."""
@@ -96,7 +118,12 @@ def _hopeless(error: BaseException) -> str | None:
     """What to do about an error that no waiting heals; None for one that may pass."""
     status = _status(error)
     if status == 401:
-        return "the Hub token is invalid or has expired; set HF_TOKEN or run `hf auth login`"
+        return (
+            "the Hub token is invalid or has expired; set HF_TOKEN or run `hf auth login`, and run "
+            "the same command again: what has been uploaded is not uploaded again"
+        )
+    if LOST_CONTENT in str(error) or _is_of_storage(error):
+        return None
     if status == 403:
         return "the Hub refused (403); does the token have write access to the namespace?"
     # 409 and 412: another commit came first, or ours did and its reply was lost.
@@ -112,6 +139,11 @@ def _hopeless(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
         return "the Hub refused the dataset"
     return None
+
+
+def _is_of_storage(error: BaseException) -> bool:
+    """Whether a storage refused an upload: its signed address has run out, and a new one helps."""
+    return isinstance(error, HfHubHTTPError) and error.response.request.method == "PUT"
 
 
 def _announced_pause(error: BaseException) -> float | None:

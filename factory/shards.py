@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +19,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.traces import take_apart
+from factory.traces import Selection, TraceOptions, take_apart
 from factory.types import Completion, Message, Outcome, Problem, Sampling, Shard, Trace
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -64,20 +66,6 @@ ALL_SCHEMA = pa.schema(
 """Columns of `all`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """One configuration of the published dataset: a folder of shards with one schema."""
-
-    name: str
-    folder: str
-    """Relative to the dataset folder."""
-    schema: pa.Schema
-
-
-DEFAULT = Config(name="default", folder="data", schema=DEFAULT_SCHEMA)
-ALL = Config(name="all", folder="all", schema=ALL_SCHEMA)
-
-
 def bare_question(problem: Problem) -> Sequence[Message]:
     """The conversation as the source gave it."""
     return problem.messages or (Message(role="user", content=problem.prompt),)
@@ -96,23 +84,67 @@ class Origin:
     """Names the run; no clock in it, so that the same run gives the same bytes."""
     ask: Callable[[Problem], Sequence[Message]] = bare_question
     """The messages the model was given; they are published before its reply."""
+    verifiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Options of the recipe's verifiers by name, the default one first."""
 
     def sampling_json(self) -> str:
-        return json.dumps(asdict(self.sampling), sort_keys=True)
+        return _sampling_json(self.sampling)
 
 
-def to_row(trace: Trace, origin: Origin, *, sampling: str | None = None) -> dict[str, Any]:
-    """One trace as a row of `all`; `default` takes its own columns of it.
+@lru_cache(maxsize=8)
+def _sampling_json(sampling: Sampling) -> str:
+    return json.dumps(asdict(sampling), sort_keys=True)
 
-    Args:
-        sampling: `origin.sampling_json()`, where the caller has it already.
-    """
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One configuration of the published dataset: a folder of shards with one schema."""
+
+    name: str
+    folder: str
+    """Relative to the dataset folder."""
+    schema: pa.Schema
+    rows: Callable[[Selection, Origin, TraceOptions], Iterable[dict[str, Any]]]
+    """What one problem contributes, in the order of publication."""
+    about: str
+    """What a row is, for the card."""
+
+
+def _kept_rows(
+    selection: Selection, origin: Origin, options: TraceOptions
+) -> Iterator[dict[str, Any]]:
+    return (to_row(trace, origin) for trace in selection.kept)
+
+
+def _all_rows(
+    selection: Selection, origin: Origin, options: TraceOptions
+) -> Iterator[dict[str, Any]]:
+    return (to_row(trace, origin) for trace in selection.all)
+
+
+DEFAULT = Config(
+    name="default",
+    folder="data",
+    schema=DEFAULT_SCHEMA,
+    rows=_kept_rows,
+    about="an accepted trace, its reasoning inline: for supervised fine-tuning",
+)
+ALL = Config(
+    name="all",
+    folder="all",
+    schema=ALL_SCHEMA,
+    rows=_all_rows,
+    about="a rollout, right or wrong, with its verdict: not for training as it is",
+)
+
+
+def to_row(trace: Trace, origin: Origin) -> dict[str, Any]:
+    """One trace as a row of `all`; `default` takes its own columns of it."""
     problem, rollout, verdict = trace.problem, trace.rollout, trace.verdict
-    sampling = sampling or origin.sampling_json()
     judged = bool(verdict.verifier)
     reply = Message(role="assistant", content=reply_text(rollout.completion))
     return {
-        "uuid": uuid(problem.id, rollout.model, sampling, rollout.index),
+        "uuid": trace_uuid(trace, origin),
         "problem_id": problem.id,
         "source": problem.source,
         "source_id": problem.source_id,
@@ -122,12 +154,12 @@ def to_row(trace: Trace, origin: Origin, *, sampling: str | None = None) -> dict
         "messages": [*origin.ask(problem), reply],
         "model": rollout.model,
         "prompt_template": origin.prompt_template,
-        "sampling": sampling,
+        "sampling": origin.sampling_json(),
         "finish_reason": rollout.completion.finish_reason,
         "prompt_tokens": rollout.completion.prompt_tokens,
         "completion_tokens": rollout.completion.num_tokens,
         "correct": verdict.outcome is Outcome.CORRECT if verdict.outcome.judged else None,
-        "score": verdict.reward,
+        "score": finite(verdict.reward),
         "verifier": verdict.verifier if judged else problem.verifier,
         "verifier_version": verdict.verifier_version if judged else None,
         "generation_index": rollout.index,
@@ -135,7 +167,7 @@ def to_row(trace: Trace, origin: Origin, *, sampling: str | None = None) -> dict
         "pass_rate": trace.pass_rate,
         "license": origin.license,
         "run_id": origin.run_id,
-        "metadata": json.dumps(problem.metadata, ensure_ascii=False, sort_keys=True),
+        "metadata": to_json(problem.metadata),
         "outcome": verdict.outcome.value if judged else None,
         "extracted": verdict.extracted,
         "verdict_detail": verdict.detail,
@@ -143,10 +175,22 @@ def to_row(trace: Trace, origin: Origin, *, sampling: str | None = None) -> dict
     }
 
 
-def uuid(problem: str, model: str, sampling: str, index: int) -> str:
-    """Names a row: the same for the same rollout in every version of the dataset."""
-    name = json.dumps([problem, model, sampling, index], ensure_ascii=False)
+def trace_uuid(trace: Trace, origin: Origin) -> str:
+    """Names a rollout: the same in every config and every version of the dataset."""
+    rollout = trace.rollout
+    parts = [trace.problem.id, rollout.model, origin.sampling_json(), rollout.index]
+    name = json.dumps(parts, ensure_ascii=False)
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def to_json(value: Any) -> str:
+    """Free-form values as a column: text, since a struct would differ from row to row."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def finite(number: float | None) -> float | None:
+    """The number, or None where it is none: a NaN in a shard spoils every mean."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def reply_text(completion: Completion) -> str:
@@ -163,7 +207,8 @@ class ShardWriter:
     """Streams rows into `FOLDER/train-00000.parquet`, `train-00001.parquet`, ...
 
     A shard is complete or absent: it is written under another name, synced and renamed. Equal
-    rows give equal bytes. Memory holds one row group.
+    rows give equal bytes. Memory holds one row group. Without a row nothing is written: a config
+    whose shards hold no row makes `load_dataset` fail.
     """
 
     def __init__(
@@ -173,17 +218,20 @@ class ShardWriter:
         *,
         shard_bytes: int = 500_000_000,
         row_group_bytes: int = 100_000_000,
+        even_empty: bool = False,
     ) -> None:
         """
         Args:
             shard_bytes: uncompressed size from which on a shard is closed.
             row_group_bytes: the same for a row group.
+            even_empty: where there is no row, leave one shard that holds the schema.
         """
+        self.config = config
         self.shards: list[Shard] = []
         self._root = root
-        self._config = config
         self._shard_bytes = shard_bytes
         self._group_bytes = row_group_bytes
+        self._even_empty = even_empty
         self._pending: list[dict[str, Any]] = []
         self._pending_bytes = 0
         self._batches: list[pa.RecordBatch] = []
@@ -193,7 +241,6 @@ class ShardWriter:
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
-        (self._root / self._config.folder).mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -211,33 +258,32 @@ class ShardWriter:
     def write(self, row: dict[str, Any]) -> None:
         """Takes one row; columns that the schema lacks are left out."""
         self._pending.append(row)
-        self._pending_bytes += 400 + len(row["problem"]) + len(row["metadata"])
-        self._pending_bytes += sum(len(m["content"]) for m in row["messages"])
+        self._pending_bytes += _weight(row)
         if self._pending_bytes >= min(4_000_000, self._group_bytes // 4):
             self._gather()
 
     def close(self) -> None:
-        """Completes the last shard; a writer that was given no row leaves one empty shard."""
+        """Completes the last shard."""
         self._gather()
         self._end_group()
-        if self._writer is None and not self.shards:
+        if self._even_empty and self._writer is None and not self.shards:
             self._open()
         if self._writer is not None:
             self._end_shard()
 
     @property
     def _name(self) -> str:
-        return f"{self._config.folder}/train-{len(self.shards):05d}.parquet"
+        return f"{self.config.folder}/train-{len(self.shards):05d}.parquet"
 
     @property
     def _temporary(self) -> Path:
-        return self._root / self._config.folder / f".{len(self.shards):05d}.parquet.tmp"
+        return self._root / self.config.folder / f".{len(self.shards):05d}.parquet.tmp"
 
     def _gather(self) -> None:
         """Turns the pending rows into Arrow memory, whose size is known."""
         if not self._pending:
             return
-        batch = to_batch(self._pending, self._config.schema)
+        batch = to_batch(self._pending, self.config.schema)
         self._pending, self._pending_bytes = [], 0
         self._batches.append(batch)
         self._group_size += batch.nbytes
@@ -249,16 +295,17 @@ class ShardWriter:
     def _end_group(self) -> None:
         if not self._batches:
             return
-        table = pa.Table.from_batches(self._batches, self._config.schema)
+        table = pa.Table.from_batches(self._batches, self.config.schema)
         (self._writer or self._open()).write_table(table, row_group_size=table.num_rows)
         self._shard_rows += table.num_rows
         self._shard_size += self._group_size
         self._batches, self._group_size = [], 0
 
     def _open(self) -> pq.ParquetWriter:
+        self._temporary.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(
             self._temporary,
-            self._config.schema,
+            self.config.schema,
             compression="zstd",
             compression_level=3,
             use_content_defined_chunking=True,
@@ -277,6 +324,15 @@ class ShardWriter:
         shard = Shard(path=name, num_rows=self._shard_rows, num_bytes=size, sha256=digest)
         self.shards.append(shard)
         self._writer, self._shard_rows, self._shard_size = None, 0, 0
+
+
+def _weight(value: Any) -> int:
+    """About how many bytes a value takes, cheaply."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values()))
+    return 8 + sum(map(_weight, value)) if isinstance(value, list) else 8
 
 
 def to_batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:

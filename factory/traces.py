@@ -19,9 +19,13 @@ from factory.types import Outcome, Problem, Rollout, Trace, Verdict
 THINK = "<think>"
 THINK_END = "</think>"
 
+ConfigName = Literal[
+    "all", "preference", "unpaired", "rl", "stepwise", "reasoning_content", "thinking"
+]
+
 
 class TraceOptions(pydantic.BaseModel):
-    """Which correct rollouts are kept."""
+    """Which correct rollouts are kept, and in which forms rollouts are published."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -32,6 +36,22 @@ class TraceOptions(pydantic.BaseModel):
     None keeps all but exact repeats."""
     prefer: Literal["first", "shortest", "longest"] = "first"
     """Which ones, where there are more: the first sampled, or by generated tokens."""
+    configs: tuple[ConfigName, ...] = ("all", "preference", "unpaired", "rl", "stepwise")
+    """What is published beside `default`, each a config of the same dataset
+    (`factory.configs`). The other two repeat `default` with the reasoning in a field of its own."""
+    max_pairs: int = pydantic.Field(default=4, ge=1)
+    """Most preference pairs of one problem."""
+    step_rollouts: int = pydantic.Field(default=8, ge=2)
+    """Rollouts that must have begun alike before `stepwise` labels the step they share. A step
+    from which half of all continuations succeed is called bad by chance once in 2**this."""
+
+    @pydantic.field_validator("configs")
+    @classmethod
+    def _configs_differ(cls, configs: tuple[ConfigName, ...]) -> tuple[ConfigName, ...]:
+        for name in configs:
+            if configs.count(name) > 1:
+                raise ValueError(f"{name!r} is listed twice")
+        return configs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +93,7 @@ def select(group: Group, options: TraceOptions) -> Selection:
     digests: set[bytes] = set()
     correct = (t for t in traces if t.verdict.outcome is Outcome.CORRECT)
     for trace in sorted(correct, key=_order(options.prefer)):
-        reason = _flaw(trace) or _repeat(trace, digests, sketches, options.near_duplicates)
+        reason = flaw(trace) or _repeat(trace, digests, sketches, options.near_duplicates)
         if not reason and len(kept) == options.max_per_problem:
             reason = "over_max_per_problem"
         if reason:
@@ -137,9 +157,11 @@ def _order(prefer: Literal["first", "shortest", "longest"]) -> Callable[[Trace],
     return lambda trace: (sign * trace.rollout.completion.num_tokens, trace.rollout.index)
 
 
-def _flaw(trace: Trace) -> str:
-    """Why a correct rollout is not fit to be trained on; empty where it is."""
-    completion = trace.rollout.completion
+def flaw(trace: Trace) -> str:
+    """Why a judged rollout is not fit to be trained on; empty where it is."""
+    completion, reward = trace.rollout.completion, trace.verdict.reward
+    if reward is not None and not 0.0 <= reward <= 1.0:  # NaN fails this too
+        return "bad_reward"
     if completion.finish_reason != "stop":
         return "cut_off"
     reply = take_apart(completion.text, completion.reasoning)
@@ -153,7 +175,8 @@ def _repeat(
 ) -> str:
     """Whether the text repeats an earlier one; where not, it is one from now on."""
     completion = trace.rollout.completion
-    tokens = near.words(f"{completion.reasoning or ''}\n{completion.text}")
+    text = f"{completion.reasoning or ''}\n{completion.text}".encode("utf-8", "replace").decode()
+    tokens = near.words(text)
     digest = hashlib.blake2b("\0".join(tokens).encode(), digest_size=16).digest()
     if digest in digests:
         return "duplicate"

@@ -247,7 +247,7 @@ def _finish(code: int) -> int:
         sys.stderr.flush()
         # Those that the program opened: what was there before the fork is not in the list.
         for opened in gc.get_objects():
-            if isinstance(opened, io.TextIOWrapper | io.BufferedWriter):
+            if isinstance(opened, io.TextIOWrapper | io.BufferedWriter) and not opened.closed:
                 opened.flush()
     except BaseException:
         code = code or 120

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,7 @@ def test_files_are_there_and_names_stay_plain(local):
 
 def test_an_output_file_takes_the_place_of_the_output(local):
     job = Script(source="open('out.txt', 'w').write('42')", output_file="out.txt")
+    unclosed = Script(source="with open('x', 'w'): pass\nf = open('out.txt', 'w')\nf.write('7')")
     link = Script(source="import os; os.symlink('/dev/zero', 'out.txt')", output_file="out.txt")
     with local.box() as box:
         if local.tier == "landlock":
@@ -192,6 +194,7 @@ def test_an_output_file_takes_the_place_of_the_output(local):
                 box.run(job)
         else:
             assert box.run(job).stdout == b"42"
+            assert box.run(replace(unclosed, output_file="out.txt")).stdout == b"7"
             assert box.run(link).stdout == b""
 
 

@@ -1,0 +1,184 @@
+"""Problems that an evaluation set holds, found by wording: exact, edited, or in part.
+
+Text is compared as words (`factory.wording`). A problem is a copy of an evaluation item when
+
+- `whole`: it has the item's words as one run, and for an item shorter than `ngram` words nothing
+  beside them but a request ("Please compute");
+- `ngram`: it has at least `min_coverage` of the item's runs of `ngram` words. Runs in more than
+  `max_items` items are boilerplate and do not count, unless the item has no others;
+- `fuzzy`: it has at least `min_similarity` of the item's pairs of neighbouring words, or nearly
+  all of its words in order: this finds items with sentences moved, names and variables
+  changed, and words put in, left out or replaced.
+
+A text with other numbers, or with variables that cannot be renamed into the item's, is another
+problem, however alike: it is a `variant`, which is only marked unless the recipe says otherwise.
+The same holds for what a template fills in: a pair of words counts less, the more items have it.
+
+All of this is about wording. A problem retold in other words is not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from typing import Any, Literal
+
+import pydantic
+
+from factory.errors import SourceError
+from factory.overlap import Index, Item
+from factory.sources import hub, jsonl, parquet
+from factory.sources._row import Row
+from factory.types import Problem, Reject
+from factory.wording import wording
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+
+
+class EvalSet(pydantic.BaseModel):
+    """An evaluation set: a file (or glob) or a dataset on the Hub."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str = pydantic.Field(min_length=1)
+    """How the card and the rejects call it."""
+    path: str | None = None
+    """.jsonl, .jsonl.gz, .jsonl.zst or .parquet."""
+    hub: str | None = None
+    """Hub id; downloaded when the run starts."""
+    revision: str | None = None
+    """Branch, tag or commit of the Hub dataset; a commit makes the run repeatable."""
+    config: str | None = None
+    split: str = "test"
+    """Of the Hub dataset."""
+    column: str = "problem"
+    """Holds the question: text, or a list of messages."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_place(self) -> EvalSet:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError(f"evaluation set {self.name!r}: give one of path and hub")
+        if self.path is not None:
+            if not self.path.endswith(SUFFIXES):
+                known = ", ".join(SUFFIXES)
+                raise ValueError(f"path {self.path!r} ends in none of: {known}")
+            if self.revision or self.config:
+                raise ValueError(f"{self.path}: revision and config are for a Hub dataset")
+        return self
+
+    def rows(self) -> Iterator[Row | Reject]:
+        """Every row, its question under `prompt`."""
+        columns = {"prompt": self.column}
+        if self.hub is not None:
+            return hub.Source(
+                repo=self.hub,
+                revision=self.revision,
+                config=self.config,
+                split=self.split,
+                columns=columns,
+            ).rows()
+        path = self.path or ""
+        source = parquet.Source if path.endswith(".parquet") else jsonl.Source
+        return source(path=path, columns=columns).rows()
+
+
+class Decontamination(pydantic.BaseModel):
+    """Which problems are kept out because an evaluation set has them."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    against: tuple[EvalSet, ...] = ()
+    action: Literal["drop", "flag"] = "drop"
+    """What happens to a copy; flagged ones carry their hits in `metadata.contamination`."""
+    variants: Literal["drop", "flag", "ignore"] = "flag"
+    """What happens to a problem that is an item but for its numbers or variables."""
+    ngram: int = pydantic.Field(8, ge=3, le=50)
+    """Words per run; a shorter item is compared whole."""
+    min_coverage: float = pydantic.Field(0.5, ge=0, le=1)
+    """Share of an item's runs that makes a copy; 0: a single one, the common rule."""
+    max_items: int = pydantic.Field(3, ge=1)
+    """A run in more items than this is boilerplate."""
+    min_similarity: float | None = pydantic.Field(0.5, gt=0, le=1)
+    """Share of an item's word pairs that makes a copy; null: no fuzzy comparison."""
+
+    @pydantic.field_validator("against")
+    @classmethod
+    def _names_differ(cls, against: tuple[EvalSet, ...]) -> tuple[EvalSet, ...]:
+        names = [one.name for one in against]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two evaluation sets are named {name!r}")
+        return against
+
+
+def load(spec: Decontamination) -> Index:
+    """Reads the evaluation sets of a recipe.
+
+    Raises:
+        SourceError: a set cannot be read, is empty, or has a row without a question. A hole in
+            the index would let the item through, so there is no going on without it.
+    """
+    return Index(
+        (item for one in spec.against for item in _items(one)),
+        ngram=spec.ngram,
+        min_coverage=spec.min_coverage,
+        max_items=spec.max_items,
+        min_similarity=spec.min_similarity,
+    )
+
+
+def screen(
+    problems: Iterable[Problem | Reject], index: Index, spec: Decontamination
+) -> Iterator[Problem | Reject]:
+    """Sets the copies aside, or marks them; everything else passes in its place."""
+    for problem in problems:
+        hits = index.hits(question(problem)) if isinstance(problem, Problem) else []
+        ignored = bool(hits) and hits[0].method == "variant" and spec.variants == "ignore"
+        if isinstance(problem, Reject) or not hits or ignored:
+            yield problem
+        elif hits[0].method != "variant" and spec.action == "drop":
+            yield Reject.of(problem, "contaminated", str(hits[0]))
+        elif hits[0].method == "variant" and spec.variants == "drop":
+            yield Reject.of(problem, "contaminated_variant", str(hits[0]))
+        else:
+            marks = {"contamination": [asdict(hit) for hit in hits]}
+            yield replace(problem, metadata=problem.metadata | marks)
+
+
+def question(problem: Problem) -> str:
+    """All turns but the system's, which whole sources share."""
+    turns = [m["content"] for m in problem.messages if m["role"] != "system"]
+    return "\n".join(turns) or problem.prompt
+
+
+def _items(one: EvalSet) -> Iterator[Item]:
+    where = f"evaluation set {one.name!r} ({one.path or one.hub})"
+    found = False
+    for row in one.rows():
+        if isinstance(row, Reject):
+            raise SourceError(f"{where}: {row.reason}")
+        value = row.values.get("prompt")
+        text = _text(value)
+        if not wording(text).words:
+            raise SourceError(
+                f"{where}: row {row.number}: column {one.column!r} holds {_short(value)}; "
+                f"text or messages are wanted; columns: {', '.join([one.column, *row.extra])}"
+            )
+        found = True
+        yield Item(eval_set=one.name, row=row.id, text=text)
+    if not found:
+        raise SourceError(f"{where}: no rows")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        return ""
+    turns = [m for m in value if isinstance(m, dict) and m.get("role") != "system"]
+    return "\n".join(m["content"] for m in turns if isinstance(m.get("content"), str))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
