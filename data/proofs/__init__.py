@@ -1,0 +1,1 @@
+"""Statements to prove, with answers of known worth."""
