@@ -97,7 +97,7 @@ def test_judge_prints_a_verdict_per_row(tmp_path, capsys):
         (["status", "nowhere"], "nowhere is not a run"),
         (["curate", "nowhere"], "nowhere is not a run"),
         (["verify", "nowhere"], "nowhere is not a run"),
-        (["judge", "maths", "x.jsonl"], "unknown verifier 'maths'; known: choice, exact, math"),
+        (["judge", "maths", "x.jsonl"], "unknown verifier 'maths'; known: all_of, any_of"),
         (["judge", "math", "nowhere.jsonl"], "nowhere.jsonl"),
         (["judge", "math", "x", "--set", "strict"], "expected OPTION=VALUE"),
         (["publish", "nowhere", "--repo", "me/x"], "nowhere holds no dataset"),

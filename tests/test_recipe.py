@@ -46,7 +46,7 @@ def test_there_are_recipes_for_a_laptop_and_for_a_cluster():
         ("policy.n=0", "n must be at least 1, got 0"),
         ("policy.name=greedy", "unknown policy 'greedy'; known: adaptive, fixed"),
         ("engine.name=vlm", "unknown engine 'vlm'; known: openai, scripted, vllm"),
-        ("verifiers.0.name=maths", "unknown verifier 'maths'; known: choice, exact, math"),
+        ("verifiers.0.name=maths", "unknown verifier 'maths'; known: all_of, any_of"),
         ("sampling.temperature=hot", "sampling.temperature"),
         ("prompt.template=hello", "template must contain {prompt}"),
         ("cluster.replicas=0", "greater than or equal to 1"),

@@ -114,21 +114,7 @@ def spawn(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the zygote
     info, tells = os.pipe() if tier == "namespaces" else (None, None)
-    boot = [
-        python,
-        "-s",
-        "-S",
-        "-P",
-        "-B",
-        "-W",
-        "ignore",
-        "-X",
-        "utf8",
-        "-c",
-        _BOOT,
-        str(theirs.fileno()),
-    ]
-    argv = boot if tells is None else [*_bubblewrap(paths, uid is not None, tells), *boot]
+    argv = _command(python, paths, theirs.fileno(), tells, uid is not None)
     passed = [theirs.fileno()] if tells is None else [theirs.fileno(), tells]
     bound = paths if tier == "namespaces" and uid is not None else []
     try:
@@ -163,6 +149,15 @@ def spawn(
 def sandbox_uid() -> int:
     """The unprivileged user that root becomes for its sandbox: another one per worker process."""
     return _FIRST_UID + os.getpid() % _UIDS
+
+
+def _command(
+    python: str, paths: Sequence[str], fd: int, tells: int | None, bound: bool
+) -> list[str]:
+    """The interpreter with what it boots from, inside the jail where there is one."""
+    flags = ["-s", "-S", "-P", "-B", "-W", "ignore", "-X", "utf8"]
+    boot = [python, *flags, "-c", _BOOT, str(fd)]
+    return boot if tells is None else [*_bubblewrap(paths, bound, tells), *boot]
 
 
 def _interpreter(tier: str, uid: int | None) -> tuple[str, list[str]]:
