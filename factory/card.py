@@ -164,8 +164,9 @@ NOTHING_ACCEPTED = """\
 
 STEPS = """\
 In `stepwise` a step is called good while some rollout that shares the steps so far came out \
-right. \
-Steps that too few rollouts share are left out; `values` and `rollouts` hold the evidence.\
+right, and bad where none did and, after what came before, this was no accident (5 %). A row ends \
+where neither is sure, or too few rollouts share the step; `values` and `rollouts` hold the \
+evidence.\
 """
 
 BODY = Template("""\

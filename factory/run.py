@@ -163,6 +163,7 @@ def _curate(folder: Path, state: standing.Standing) -> CurateResult:
         license=chosen.card.license,
         run_id=chosen.name,
         ask=chosen.prompt.render,
+        verifiers=chosen.verifier_options,
     )
     result = curate(
         groups.read(folder / "ledger"),

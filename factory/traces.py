@@ -41,9 +41,8 @@ class TraceOptions(pydantic.BaseModel):
     (`factory.configs`). The other two repeat `default` with the reasoning in a field of its own."""
     max_pairs: int = pydantic.Field(default=4, ge=1)
     """Most preference pairs of one problem."""
-    step_rollouts: int = pydantic.Field(default=8, ge=2)
-    """Rollouts that must have begun alike before `stepwise` labels the step they share. A step
-    from which half of all continuations succeed is called bad by chance once in 2**this."""
+    step_rollouts: int = pydantic.Field(default=4, ge=2)
+    """Rollouts that must have begun alike before `stepwise` labels the step they share."""
 
     @pydantic.field_validator("configs")
     @classmethod

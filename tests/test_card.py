@@ -1,5 +1,4 @@
 import datetime
-import json
 import re
 from dataclasses import replace
 
@@ -10,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.card import About, CardFacts, Counts, card_text, size_category, write_card
+from factory.configs import CONFIGS
+from factory.configs.columns import MEANINGS
 from factory.shards import ALL, DEFAULT
 
 RECIPE = "name: demo  # a comment\nprompt: |\n  {prompt} costs $5\n  ```\n  code\n  ```\n"
@@ -101,9 +102,27 @@ def test_the_recipe_stands_verbatim():
     assert found == RECIPE
 
 
-def test_the_llama_factory_entry_is_json():
-    (entry,) = re.findall(r"^```json\n(.*?)^```$", card_text(FACTS), re.S | re.M)
-    assert json.loads(entry)["demo"]["columns"] == {"messages": "messages"}
+def test_every_column_of_every_config_is_explained():
+    facts = replace(FACTS, configs=CONFIGS, rows={config.name: 1200 for config in CONFIGS})
+    lines = card_text(facts).splitlines()
+    for config in CONFIGS:
+        assert f"| `{config.name}` | 1,200 | {config.about} |" in lines
+        for column in config.schema.names:
+            (line,) = [x for x in lines if x.startswith(f"| `{column}` |") and x.count("|") == 5]
+            assert "every" in line or config.name in line
+    assert set(MEANINGS) == {name for config in CONFIGS for name in config.schema.names}
+
+
+def test_what_is_not_there_is_not_spoken_of():
+    text = card_text(FACTS)
+    for name in ("preference", "unpaired", "stepwise", "GRPO", "verl", "reasoning_content"):
+        assert name not in text
+    assert "sft" in text
+
+
+def test_plots_stand_in_the_card():
+    text = card_text(replace(FACTS, plots={"A  title": "plots/a.svg"}))
+    assert "![A title](plots/a.svg)" in text
 
 
 def test_a_run_without_anything_has_a_card():

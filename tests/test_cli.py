@@ -164,7 +164,7 @@ def test_a_run_is_published_and_loaded_back_by_its_name(sums, tmp_path, capsys, 
         words = ("-m", "factory", "publish", tmp_path / "run", "--repo", "me/sums")
         first, second, loaded = call(*words), call(*words), call("-c", load)
         assert first.returncode == 0, first.stderr
-        assert "5 files" in first.stdout
+        assert "11 files" in first.stdout
         assert "nothing new" in second.stdout
         assert loaded.returncode == 0, loaded.stderr
         splits, rows, columns, everything = json.loads(loaded.stdout.splitlines()[-1])

@@ -1,12 +1,14 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import datasets
 import pytest
 
 from factory.card import About
-from factory.curate import curate
-from factory.shards import ALL, DEFAULT, Origin
+from factory.configs import CONFIGS
+from factory.curate import curate, rate_label
+from factory.shards import DEFAULT, Origin
 from factory.traces import Group, TraceOptions
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdict, problem_id
 
@@ -32,7 +34,7 @@ def make_verdict(problem, index, outcome):
         index=index,
         outcome=outcome,
         reward=float(outcome is Outcome.CORRECT) if outcome.judged else None,
-        extracted=problem.answer,
+        extracted=problem.answer if outcome is Outcome.CORRECT else "0",
         detail="",
         verifier="math",
         verifier_version="1",
@@ -73,20 +75,80 @@ def test_the_folder_is_a_dataset(tmp_path):
     )
     assert keys == sorted(keys)
     assert default["train"][0]["messages"][-1]["content"].startswith("<think>\n")
-    assert sum(shard.num_rows for shard in result.shards) == 25
+    rows = {s.path.partition("/")[0]: s.num_rows for s in result.shards}
+    assert rows == {"data": 5, "all": 20, "preference": 5, "unpaired": 10, "rl": 5}
 
 
 def test_a_run_without_an_accepted_trace_has_the_schema_and_says_so(tmp_path):
     run(make_groups(2, (Outcome.INCORRECT,)), tmp_path / "a")
     run([], tmp_path / "b")
-    for name, rows in (("a", 2), ("b", 0)):
+    for name in ("a", "b"):
         folder = tmp_path / name
-        for config, count in ((DEFAULT, 0), (ALL, rows)):
-            stream = datasets.load_dataset(str(folder), config.name, split="train", streaming=True)
-            assert len(list(stream)) == count
-            assert stream.column_names == config.schema.names
+        stream = datasets.load_dataset(str(folder), split="train", streaming=True)
+        assert (list(stream), stream.column_names) == ([], DEFAULT.schema.names)
         assert "**No trace was accepted.**" in (folder / "README.md").read_text(encoding="utf-8")
     assert len(load(tmp_path / "a", "all", tmp_path / "cache")["train"]) == 2
+    assert len(load(tmp_path / "a", "rl", tmp_path / "cache")["train"]) == 2
+    assert datasets.get_dataset_config_names(str(tmp_path / "a")) == ["default", "all", "rl"]
+    assert datasets.get_dataset_config_names(str(tmp_path / "b")) == ["default"]
+    files = sorted(str(p.relative_to(tmp_path / "b")) for p in (tmp_path / "b").rglob("*.parquet"))
+    assert files == ["data/train-00000.parquet"]
+
+
+def test_only_the_configs_that_are_asked_for_are_written(tmp_path):
+    run(make_groups(5), tmp_path / "d", configs=["thinking", "rl"])
+    assert datasets.get_dataset_config_names(str(tmp_path / "d")) == ["default", "rl", "thinking"]
+    folders = {path.name for path in (tmp_path / "d").iterdir() if path.is_dir()}
+    assert folders == {"data", "rl", "thinking", "plots"}
+    run(make_groups(5), tmp_path / "e", configs=[])
+    assert datasets.get_dataset_config_names(str(tmp_path / "e")) == ["default"]
+
+
+def test_every_config_has_its_schema_and_loads_as_the_card_says(tmp_path):
+    names = [config.name for config in CONFIGS[1:]]
+    groups = [make_group(n, [Outcome.CORRECT, Outcome.INCORRECT] * 4) for n in range(4)]
+    groups = [with_text(group, lambda i: f"<think>a\nb {i}</think>{i}") for group in groups]
+    groups.sort(key=lambda group: group.problem.id)
+    run(groups, tmp_path / "d", configs=names, step_rollouts=2)
+    lines = (tmp_path / "d" / "README.md").read_text(encoding="utf-8").splitlines()
+    manifest = json.loads((tmp_path / "d" / "manifest.json").read_text(encoding="utf-8"))
+    assert list(manifest["configs"]) == ["default", *names]
+    for config in CONFIGS:
+        loaded = load(tmp_path / "d", config.name, tmp_path / "cache")["train"]
+        assert len(loaded) == manifest["configs"][config.name] > 0
+        assert loaded.features == datasets.Features.from_arrow_schema(config.schema)
+        assert f"| `{config.name}` | {len(loaded)} | {config.about} |" in lines
+
+
+def test_a_single_trace_is_a_dataset(tmp_path):
+    run(make_groups(1, [Outcome.CORRECT]), tmp_path / "d")
+    names = datasets.get_dataset_config_names(str(tmp_path / "d"))
+    assert names == ["default", "all", "unpaired", "rl"]
+    for name in names:
+        assert len(load(tmp_path / "d", name, tmp_path / "cache")["train"]) == 1
+
+
+def with_text(group, text):
+    judged = []
+    for rollout, verdict in group.judged:
+        completion = replace(rollout.completion, text=text(rollout.index))
+        judged.append((replace(rollout, completion=completion), verdict))
+    return replace(group, judged=judged)
+
+
+def test_large_odd_and_broken_texts_go_through_every_config(tmp_path):
+    outcomes = [Outcome.CORRECT, Outcome.INCORRECT, Outcome.INCORRECT, Outcome.CORRECT]
+    texts = ["y" * 5_000_000, "y" * 4_999_999 + "z", "cut \ud83d 😀\0", "<think>\ud83d</think>é"]
+    group = with_text(make_group(1, outcomes), texts.__getitem__)
+    problem = replace(group.problem, spec={"tests": ["\ud83d"]}, metadata={"x": float("nan")})
+    options = {"configs": [config.name for config in CONFIGS[1:]], "step_rollouts": 2}
+    run([replace(group, problem=problem)], tmp_path / "d", **options)
+    (pair, other) = load(tmp_path / "d", "preference", tmp_path / "cache")["train"]
+    assert len(pair["chosen"][0]["content"]) == len(pair["rejected"][0]["content"]) == 5_000_000
+    assert other["rejected"][0]["content"] == "cut ? 😀\0"
+    assert other["chosen"][0]["content"] == "<think>\n?\n</think>\n\né"
+    (task,) = load(tmp_path / "d", "rl", tmp_path / "cache")["train"]
+    assert json.loads(task["extra_info"]["spec"]) == {"tests": ["?"]}
 
 
 def test_the_numbers_add_up(tmp_path):
@@ -98,8 +160,23 @@ def test_the_numbers_add_up(tmp_path):
     assert counts.outcomes == {"correct": 5, "incorrect": 5, "not judged yet": 5, "timeout": 5}
     assert counts.verifiers == {"math 1": {"correct": 5, "incorrect": 5, "timeout": 5}}
     assert counts.domains == {"math": {"accepted": 5, "problems": 5, "solved": 5}}
+    assert {k: v for k, v in counts.pass_rates.items() if v} == {"≤50%": 5}
+    assert counts.lengths == {"8": {"accepted": 5, "not accepted": 15}}
+    assert counts.token_fates == {
+        "accepted": 50, "right, left out": 0, "wrong": 55, "could not tell": 125
+    }  # fmt: skip
     dropped = run(make_groups(2, [Outcome.CORRECT] * 6), tmp_path / "d", near_duplicates=None)
     assert dropped.counts.dropped == {"over_max_per_problem": 4}
+
+
+@pytest.mark.parametrize(
+    ("rate", "label"),
+    [(0, "0%"), (0.001, "≤10%"), (0.1, "≤10%"), (0.7, "≤70%"),
+     (3 / 10, "≤30%"), (0.3 + 1e-9, "≤30%"), (0.301, "≤40%"),
+     (0.9, "≤90%"), (0.99, "<100%"), (1.0, "100%")],
+)  # fmt: skip
+def test_every_pass_rate_has_its_bar(rate, label):
+    assert rate_label(rate) == label
 
 
 def test_the_manifest_lists_every_shard(tmp_path):
@@ -162,10 +239,3 @@ def test_a_dataset_behind_a_link_stays_behind_it(tmp_path):
         run(make_groups(2), tmp_path / "dataset")
     assert (tmp_path / "dataset").is_symlink()
     assert (tmp_path / "big" / "disk" / "manifest.json").is_file()
-
-
-def test_groups_out_of_order_are_refused(tmp_path):
-    groups = make_groups(2)
-    for wrong in (groups[::-1], [groups[0], groups[0]]):
-        with pytest.raises(ValueError, match="out of order"):
-            run(wrong, tmp_path / "dataset")

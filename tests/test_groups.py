@@ -1,15 +1,18 @@
-"""Groups come sorted and complete, however the ledger was written and however small the memory."""
+"""Groups come in order and complete, whatever the ledger and however small the memory."""
 
 from __future__ import annotations
 
 import random
+import struct
+import zlib
 
+import msgspec
 import pytest
 
 from factory import groups, standing
 from factory.errors import LedgerError
-from factory.ledger import Ledger
-from factory.records import Closed, Partial
+from factory.ledger import _MAGIC, Ledger, scan
+from factory.records import Closed, Partial, frame
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
 
 
@@ -52,14 +55,15 @@ def write(folder, problems=40, per_problem=5, seed=0):
     return problems * (per_problem - 1)
 
 
-def test_sorted_and_complete_in_one_piece_and_in_many(tmp_path):
+def test_in_order_and_complete_in_one_piece_and_in_many(tmp_path):
     expected = write(tmp_path / "ledger")
     whole = list(groups.read(tmp_path / "ledger"))
     pieces = list(groups.read(tmp_path / "ledger", bucket_bytes=20_000))
     assert pieces == whole
     ids = [g.problem.id for g in whole]
-    assert ids == sorted(ids)
-    assert len(ids) == 40
+    recorded = [r.id for r in scan(tmp_path / "ledger") if isinstance(r, Problem)]
+    assert ids == recorded
+    assert len(set(ids)) == 40
     assert sum(len(g.judged) for g in whole) == expected
     for group in whole:
         assert [r.index for r, _ in group.judged] == [0, 1, 2, 3]
@@ -109,15 +113,83 @@ def test_standing_of_an_open_problem_is_what_the_foreman_needs(tmp_path):
     assert not state.knows("0" * 16)
 
 
-def test_open_files_are_bounded(tmp_path, monkeypatch):
+def test_open_files_and_range_files_are_bounded(tmp_path, monkeypatch):
     write(tmp_path / "ledger")
+    whole = list(groups.read(tmp_path / "ledger"))
+    counts, spread = [], groups._spread
+    monkeypatch.setattr(
+        groups, "_spread", lambda r, o, p, b: (counts.append(len(p)), spread(r, o, p, b))[1]
+    )
+    assert list(groups.read(tmp_path / "ledger", bucket_bytes=10)) == whole
+    assert counts[0] == 40, "no more files than problems"
+    monkeypatch.setattr(groups, "_BUCKETS", 3)
+    counts.clear()
+    assert list(groups.read(tmp_path / "ledger", bucket_bytes=4000)) == whole
+    assert len(counts) > 3, "files that are too large are spread again"
+    assert max(counts) <= 3
+    assert not list(tmp_path.rglob(".groups-*"))
+
+
+def test_what_is_added_comes_last_and_a_problem_recorded_again_keeps_its_place(tmp_path):
+    write(tmp_path / "ledger", problems=10)
+    before = list(groups.read(tmp_path / "ledger"))
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.append(before[3].problem)
+        new = Problem(id="0" * 16, prompt="first by its id")
+        ledger.append(new)
+    for size in (512 << 20, 1000):
+        after = list(groups.read(tmp_path / "ledger", bucket_bytes=size))
+        assert after[:-1] == before
+        assert after[-1].problem == new
+
+
+def test_one_problem_larger_than_a_range_file_is_not_spread_for_ever(tmp_path, monkeypatch):
+    write(tmp_path / "ledger", problems=1, per_problem=300)
     counts = []
     spread = groups._spread
-    monkeypatch.setattr(groups, "_spread", lambda f, p: (counts.append(len(p)), spread(f, p)))
-    assert list(groups.read(tmp_path / "ledger", bucket_bytes=10)) == list(
-        groups.read(tmp_path / "ledger")
+    monkeypatch.setattr(
+        groups, "_spread", lambda r, o, p, b: (counts.append(len(p)), spread(r, o, p, b))[1]
     )
-    assert counts == [256]
+    (group,) = groups.read(tmp_path / "ledger", bucket_bytes=100)
+    assert len(group.judged) == 299
+    assert counts == []
+    write(tmp_path / "more", problems=2, per_problem=300)
+    assert len(list(groups.read(tmp_path / "more", bucket_bytes=100))) == 2
+    assert counts == [2]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_a_range_file_is_read_in_pieces_of_any_size(tmp_path, monkeypatch, at_once):
+    write(tmp_path / "ledger", problems=3)
+    whole = list(groups.read(tmp_path / "ledger"))
+    monkeypatch.setattr(groups, "_AT_ONCE", at_once)
+    assert list(groups.read(tmp_path / "ledger", bucket_bytes=100)) == whole
+    path = tmp_path / "range"
+    records = [Problem(id=g.problem.id, prompt=g.problem.prompt) for g in whole]
+    data = b"".join(map(frame, records))
+    path.write_bytes(data)
+    assert list(groups._stream(path)) == records
+    path.write_bytes(data[:-1])
+    with pytest.raises(LedgerError, match="was cut or changed"):
+        list(groups._stream(path))
+
+
+def test_a_ledger_of_an_earlier_version_reads_with_what_it_lacks_left_empty(tmp_path):
+    problem = Problem(id=problem_id("q"), prompt="q")
+    rollout = Rollout(problem_id=problem.id, index=0, model="m", completion=Completion(text="x"))
+    judged = verdict(rollout, Outcome.CORRECT, sandbox="namespaces")
+    old = msgspec.to_builtins(judged)
+    for name in ("sandbox", "seconds", "replaces"):
+        del old[name]
+    body = frame(judged)[8:9] + msgspec.msgpack.encode(old)
+    with Ledger(tmp_path):
+        pass
+    log = tmp_path / "000000.log"
+    data = _MAGIC + frame(problem) + frame(rollout)
+    data += struct.pack("<II", len(body), zlib.crc32(body)) + body
+    log.write_bytes(data)
+    (group,) = groups.read(tmp_path)
+    assert group.judged == [(rollout, verdict(rollout, Outcome.CORRECT))]
 
 
 def test_a_log_sealed_since_the_listing_is_no_error(tmp_path):

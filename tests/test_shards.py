@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -185,8 +186,10 @@ def test_appended_rows_leave_the_earlier_shards_alone(tmp_path):
     assert longer[: len(first) - 1] == first[:-1]
 
 
-def test_no_rows_leave_one_empty_shard(tmp_path):
-    (shard,) = write(tmp_path, [])
+def test_no_rows_leave_nothing_or_one_empty_shard_where_asked(tmp_path):
+    assert write(tmp_path, []) == []
+    assert list(tmp_path.iterdir()) == []
+    (shard,) = write(tmp_path, [], even_empty=True)
     assert shard.num_rows == 0
     assert pq.read_table(tmp_path / shard.path).schema.equals(ALL.schema)
 
@@ -198,7 +201,19 @@ def test_a_failure_leaves_no_unfinished_shard(tmp_path):
 
     with pytest.raises(RuntimeError, match="stop"):
         write(tmp_path, failing(), shard_bytes=5_000_000, row_group_bytes=1_000_000)
-    assert [path.name for path in (tmp_path / "all").iterdir()] == ["train-00000.parquet"]
+    options = {"shard_bytes": 5_000_000, "row_group_bytes": 1_000_000}
+    whole = {shard.path for shard in write(tmp_path / "whole", rows(3000, 3000), **options)}
+    left = {f"all/{path.name}" for path in (tmp_path / "all").iterdir()}
+    assert left
+    assert left <= whole
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), -float("inf")])
+def test_a_reward_that_is_no_number_is_published_as_none(tmp_path, reward):
+    trace = make_trace()
+    trace = replace(trace, verdict=replace(trace.verdict, reward=reward))
+    (shard,) = write(tmp_path, [to_row(trace, ORIGIN)])
+    assert pq.read_table(tmp_path / shard.path)["score"].to_pylist() == [None]
 
 
 def test_large_odd_and_broken_texts_are_written(tmp_path):

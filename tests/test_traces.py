@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pydantic
 import pytest
@@ -159,9 +160,26 @@ def test_the_cap_keeps_the_preferred_and_the_order_stays(prefer, kept):
 
 
 def test_unknown_options_and_values_are_errors():
-    for options in ({"prefers": "first"}, {"prefer": "random"}, {"max_per_problem": 0}):
+    for options in (
+        {"prefers": "first"},
+        {"prefer": "random"},
+        {"max_per_problem": 0},
+        {"max_pairs": 0},
+        {"step_rollouts": 1},
+    ):
         with pytest.raises(pydantic.ValidationError):
             TraceOptions(**options)
+    with pytest.raises(pydantic.ValidationError, match="'all', 'preference', 'unpaired', 'rl'"):
+        TraceOptions(configs=["default"])
+    with pytest.raises(pydantic.ValidationError, match="'rl' is listed twice"):
+        TraceOptions(configs=["rl", "all", "rl"])
+
+
+@pytest.mark.parametrize("reward", [float("nan"), 1.5, -0.1])
+def test_a_correct_rollout_without_a_sound_reward_is_not_kept(reward):
+    rollout, verdict = judged(0, "4")
+    selection = select(group((rollout, replace(verdict, reward=reward))), TraceOptions())
+    assert (selection.kept, selection.dropped) == ([], {"bad_reward": 1})
 
 
 outcomes = st.sampled_from([None, *Outcome])

@@ -2,9 +2,13 @@
 
 A step is a line of the reasoning, or the whole answer after it. Rollouts that begin with the same
 steps are continuations of them, drawn from the teacher itself: the share that reached the right
-answer is a Monte-Carlo estimate of what the last of these steps is worth, and a step is good while
-some continuation still succeeds. Steps that fewer than `step_rollouts` rollouts share are left out,
-so where rollouts part early rows are short, and where they part at once there are none.
+answer is a Monte-Carlo estimate of what the last of these steps is worth.
+
+A step is good while some continuation still succeeds. It is bad where none does, and where this is
+no accident: were the step worth as much as what came before it, so many failures in a row would
+happen once in twenty times at most. A row ends before the first step that is neither, or that
+fewer than `step_rollouts` rollouts share: where rollouts part early rows are short, and where they
+part at once there are none.
 
 Where a policy stops sampling at a success, shares lean upwards, as pass rates do; a step without
 any success among so many rollouts is not concerned.
@@ -22,6 +26,12 @@ from factory.configs.evidence import told
 from factory.shards import Config, Origin
 from factory.traces import Selection, TraceOptions, take_apart
 from factory.types import Outcome, Trace
+
+DOUBT = 0.05
+"""Chance, at most, that a step without success is as good as what came before it."""
+
+Member = tuple[Sequence[str], bool]
+"""The steps of a rollout, and whether it was right in the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,27 +65,40 @@ def steps_of(trace: Trace) -> list[str]:
     return [*filter(None, lines), reply.answer.strip()]
 
 
-def paths(rollouts: Sequence[tuple[Sequence[str], bool]], least: int) -> Iterator[list[Step]]:
-    """The longest paths that at least so many rollouts share, in the order of the rollouts.
+def paths(rollouts: Sequence[Member], least: int) -> Iterator[list[Step]]:
+    """The longest paths with evidence for every step, in the order of the rollouts.
 
     Args:
-        rollouts: the steps of each, and whether it was right in the end.
+        least: how many rollouts must share a step.
     """
-    waiting: list[tuple[list[tuple[Sequence[str], bool]], int, Step | None]]
-    waiting = [(list(rollouts), 0, None)]
+    waiting: list[tuple[list[Member], int, Step | None]] = [(list(rollouts), 0, None)]
     while waiting:
         members, depth, last = waiting.pop()
-        branches: dict[str, list[tuple[Sequence[str], bool]]] = {}
+        worth = sum(right for _, right in members) / len(members) if members else 0.0
+        branches: dict[str, list[Member]] = {}
         for member in members:
             if depth < len(member[0]):
                 branches.setdefault(member[0][depth], []).append(member)
-        grown = [(text, branch) for text, branch in branches.items() if len(branch) >= least]
+        grown = [
+            (text, branch)
+            for text, branch in branches.items()
+            if len(branch) >= least and _is_sure(branch, worth)
+        ]
         if not grown and last is not None:
             yield last.path()
         for text, branch in reversed(grown):
             right = sum(good for _, good in branch)
             step = Step(text=text, before=last, rollouts=len(branch), right=right)
             waiting.append((branch, depth + 1, step))
+
+
+def _is_sure(branch: Sequence[Member], worth: float) -> bool:
+    """Whether a step is surely good or surely bad.
+
+    Args:
+        worth: the value of what came before it; 0 after a bad step, and no step is good then.
+    """
+    return worth == 0 or any(right for _, right in branch) or (1 - worth) ** len(branch) <= DOUBT
 
 
 def _rows(selection: Selection, origin: Origin, options: TraceOptions) -> Iterator[dict[str, Any]]:

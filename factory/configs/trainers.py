@@ -216,12 +216,12 @@ SNIPPETS = (
         text=(
             "hf download $repo --repo-type dataset --include 'rl/*' --local-dir $name\n"
             "python3 -m verl.trainer.main_ppo \\\n"
-            "    data.train_files=$name/rl/train-00000.parquet data.prompt_key=prompt \\\n"
+            "    data.train_files='[$name/rl/train-00000.parquet]' data.prompt_key=prompt \\\n"
             "    custom_reward_function.path=$$(python3 -c "
             "'import factory.reward as r; print(r.__file__)') \\\n"
             "    custom_reward_function.name=compute_score"
         ),
-        said="Beside the model's and the cluster's options:",
+        said="Beside the model's and the cluster's options; further shards go into the list:",
     ),
     Snippet(
         trainer="NeMo-RL",
