@@ -86,9 +86,11 @@ def renamed(
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for a, b, size in blocks:
         for x, y in zip(letters[a : a + size], others[b : b + size], strict=False):
-            if len(x) == 1 == len(y) and x.isalpha() and y.isalpha():
+            article = x == y == "a"
+            if len(x) == 1 == len(y) and x.isalpha() and y.isalpha() and not article:
                 seen[x][y] += 1
-    best = {x: counts.most_common(1)[0][0] for x, counts in seen.items()}
+    # A letter seen once may be an article that an edit has moved.
+    best = {x: counts.most_common(1)[0][0] for x, counts in seen.items() if counts.total() > 1}
     if len(set(best.values())) < len(best) or sum(x != y for x, y in best.items()) > RENAMINGS:
         return False
     shares = [max(counts.values()) / counts.total() for counts in seen.values()]

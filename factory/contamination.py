@@ -2,17 +2,17 @@
 
 Text is compared as words (`factory.wording`). A problem is a copy of an evaluation item when
 
-- `whole`: it has the item's words as one run, and for an item shorter than `ngram` words nothing
-  beside them but a request ("Please compute");
+- `whole`: it is the item; and where the item is shorter than `ngram` words, it has them in a row
+  (but for the request, "Please compute") with nothing but words around and few between;
 - `ngram`: it has at least `min_coverage` of the item's runs of `ngram` words. Runs in more than
-  `max_items` items are boilerplate and do not count, unless the item has no others;
-- `fuzzy`: it has at least `min_similarity` of the item's pairs of neighbouring words, or nearly
-  all of its words in order: this finds items with sentences moved, names and variables
-  changed, and words put in, left out or replaced.
+  `max_items` items are boilerplate and do not count;
+- `fuzzy`: it has so many of the item's pairs of neighbouring words that it is the item with
+  sentences moved, names and variables changed, and words put in, left out or replaced:
+  `min_similarity` of them where the numbers agree and tell, more where there are none.
 
 A text with other numbers, or with variables that cannot be renamed into the item's, is another
 problem, however alike: it is a `variant`, which is only marked unless the recipe says otherwise.
-The same holds for what a template fills in: a pair of words counts less, the more items have it.
+The same holds for what a template fills in: pairs in more than `max_items` items do not count.
 
 All of this is about wording. A problem retold in other words is not found.
 """

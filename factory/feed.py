@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from factory import plugins
+from factory import contamination, plugins
 from factory.problems import intake
 from factory.recipe import Recipe
 from factory.types import Problem, Reject
@@ -38,7 +38,8 @@ def problems(
     """
     with make_judge(recipe) as judge:
         taken = 0
-        items = _read(recipe)
+        spec = recipe.decontaminate
+        items = contamination.screen(_read(recipe), contamination.load(spec), spec)
         while chunk := list(islice(items, _CHECKED_AT_ONCE)):
             for item in _check(judge, chunk, known):
                 if isinstance(item, Problem):

@@ -21,10 +21,16 @@ COMMON = 64
 """A pair of words in more items than this finds no candidates."""
 RARE = 6
 """Unless it is among so many rarest ones of an item that has no others."""
-FEW = 0.4
+FEW = 0.3
 """Share of the pairs by which an item is found that makes it a candidate."""
 TELLING = 0.6
 """So much less needs to be alike where the numbers tell."""
+DIGITS = 6
+"""Digits in an item's numbers from which on no other problem has them all by chance."""
+TOLD = 0.55
+"""Share of its pairs that such an item must have in a copy."""
+LONG = 60
+"""Words from which on a frame of instructions may be most of an item."""
 WEAK = 4
 """Fewer rare pairs than this tell nothing unless all of them and the rest are there too."""
 NEARLY_ALL = 0.8
@@ -320,14 +326,17 @@ class Index:
         few = len(entry.telling) < WEAK < len(entry.pairs)
         if entry.marked and plain >= (ALIKE if few else least) and score >= TELLING * least:
             return True
+        digits = sum(len(word) * count for word, count in entry.numbers.items())
+        if entry.marked and plain >= TOLD and digits >= DIGITS and len(entry.ids) <= LONG:
+            return True
         numbered = sum(pair >> 32 in self._given or pair & _LOW in self._given for pair in shared)
         if numbered >= 3 and score >= TELLING * least:
             return True
         if few:
             return score == 1 and plain >= NEARLY_ALL
-        if score >= (1 + least) / 2:
-            return True
-        return score >= least and plain >= ALIKE and exchanged(entry.ids, ids) <= 1
+        if plain < ALIKE:
+            return False
+        return score >= (1 + least) / 2 or (score >= least and exchanged(entry.ids, ids) <= 1)
 
     def _report(self, found: list[tuple[float, int, Method, list[int]]]) -> list[Hit]:
         words = list(self._ids)

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import pydantic
@@ -173,13 +174,18 @@ def repetition(trace: Trace, options: Quality) -> str | None:
 
 
 def repeated(text: str) -> float:
-    """Share of the runs of `RUN` words that occurred before; 0 for a short text."""
+    """Share of the runs of `RUN` words that occurred before; 0 where there are few.
+
+    Half of a run's words must have a letter: the rows of a grid or a table repeat with good reason.
+    """
     words = text.split()
-    runs = len(words) - RUN + 1
-    if runs < RUNS:
-        return 0.0
-    distinct = {hash(tuple(words[i : i + RUN])) for i in range(runs)}
-    return 1 - len(distinct) / runs
+    letters = list(accumulate((any(map(str.isalpha, word)) for word in words), initial=0))
+    runs = [
+        hash(tuple(words[start : start + RUN]))
+        for start in range(len(words) - RUN + 1)
+        if 2 * (letters[start + RUN] - letters[start]) >= RUN
+    ]
+    return 1 - len(set(runs)) / len(runs) if len(runs) >= RUNS else 0.0
 
 
 def loop(text: str) -> tuple[int, str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from factory import plugins
+from factory.contamination import Decontamination
 from factory.errors import PluginError, RecipeError
 from factory.traces import TraceOptions
 from factory.types import Message, Problem, Sampling
@@ -133,6 +134,7 @@ class Recipe(Section):
     """Names the run and its folder."""
     sources: tuple[Plugin, ...] = Field(min_length=1)
     intake: Intake = Intake()
+    decontaminate: Decontamination = Decontamination()
     limit: int | None = Field(None, ge=1)
     """At most so many problems."""
     prompt: Prompt = Prompt()
@@ -305,8 +307,8 @@ def _explain(error: pydantic.ValidationError) -> str:
         return plugins.explain(error)
     *section, key = unknown[0]["loc"]
     model: Any = Recipe
-    for name in section:
-        model = model.model_fields[name].annotation
+    for name in section:  # a position goes through a tuple to what it holds
+        model = get_args(model)[0] if isinstance(name, int) else model.model_fields[name].annotation
     fields = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
     known = ", ".join(name for name in fields if not name.startswith("_"))
     inside = f" in {'.'.join(map(str, section))}" if section else ""

@@ -110,3 +110,10 @@ def test_hashes_of_runs_are_spread():
     assert runs.dtype == np.uint64
     assert len(runs) == 97
     assert (np.diff(runs.astype(float)) > 0).all()
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_takes_a_short_way_to_the_same_words(text):
+    beyond = near.words(f"{text} é")
+    assert near.words(text) == beyond[:-1]
+    assert beyond[-1] == "é"

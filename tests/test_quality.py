@@ -1,0 +1,211 @@
+import json
+import random
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factory.leaks import personal_data, secret
+from factory.quality import RULES, Quality, flaw, letters_by_script, loop, repeated
+from factory.types import Completion, Outcome, Problem, Rollout, Trace, Verdict, problem_id
+
+GOOD = "<think>\nFirst add 2 and 2, which makes 4.\n</think>\n\nThe answer is \\boxed{4}."
+
+
+def trace(text=GOOD, *, reasoning=None, finish="stop", tokens=40, prompt="2 + 2?"):
+    problem = Problem(id=problem_id(prompt), prompt=prompt, answer="4", verifier="math")
+    completion = Completion(text=text, reasoning=reasoning, finish_reason=finish, num_tokens=tokens)
+    verdict = Verdict(
+        problem_id=problem.id, index=0, outcome=Outcome.CORRECT, reward=1.0, extracted="4",
+        detail="", verifier="math", verifier_version="1",
+    )  # fmt: skip
+    rollout = Rollout(problem_id=problem.id, index=0, model="m", completion=completion)
+    return Trace(
+        problem=problem, rollout=rollout, verdict=verdict, num_generations=1, pass_rate=1.0
+    )
+
+
+def rule(made, **options):
+    found = flaw(made, Quality(**options))
+    return found and found.rule
+
+
+def test_a_good_trace_passes_every_rule():
+    assert rule(trace()) is None
+    assert rule(trace("The answer is 4.", reasoning="2 and 2 make 4.")) is None
+    strict = {"scripts": ("LATIN",), "personal": ("email", "phone", "card")}
+    assert rule(trace(), reasoning="required", min_tokens=5, max_chars=500, **strict) is None
+
+
+LOOP = GOOD + " The answer is indeed four, as I said." * 9
+SAME = " ".join(["we try the next number and it does not divide the sum so"] * 12)
+AWS = "AKIA" + "Q7W2E9R4T6Y1U3I5"
+CASES = [
+    (trace(finish="length"), {}, "finish", "finish reason 'length'"),
+    (trace(GOOD.replace("</think>", "")), {}, "think", "1 <think> and 0 </think>"),
+    (trace("</think>4"), {}, "think", "0 <think> and 1 </think>"),
+    (trace("So " + GOOD), {}, "think", "not one pair in front"),
+    (trace(GOOD + GOOD), {}, "think", "2 <think> and 2 </think>"),
+    (trace(GOOD.partition("\n\n")[0]), {}, "think", "no answer"),
+    (trace(" "), {}, "think", "no answer"),
+    (trace(GOOD, reasoning="hm"), {}, "think", "stands apart"),
+    (trace("4", reasoning="</think>"), {}, "think", "stands apart"),
+    (trace("4"), {"reasoning": "required"}, "think", "required"),
+    (trace("<think> </think>4"), {"reasoning": "required"}, "think", "required"),
+    (trace(GOOD), {"reasoning": "none"}, "think", "none is wanted"),
+    (trace("4", reasoning="x"), {"reasoning": "none"}, "think", "none is wanted"),
+    (trace(tokens=4), {"min_tokens": 5}, "length", "4 tokens, at least 5"),
+    (trace(tokens=6), {"max_tokens": 5}, "length", "6 tokens, at most 5"),
+    (trace(), {"min_chars": 1000}, "length", "characters, at least 1000"),
+    (trace("4" * 9, reasoning="x" * 9), {"max_chars": 17}, "length", "18 characters"),
+    (trace(GOOD.replace("First", SAME)), {}, "repetition", "10-word runs repeat, at most 0.5"),
+    (trace(LOOP), {"max_repetition": None}, "repetition", "ends with 9 times"),
+    (trace(GOOD.replace("First", "第一步")), {"scripts": ("LATIN",)}, "scripts", "CJK"),
+    (trace(GOOD.replace("First", "F\x00rst")), {}, "unprintable", r"U+0000 at character"),
+    (trace(GOOD.replace("First", "F\ud800rst")), {}, "unprintable", "U+D800"),
+    (trace(GOOD.replace("First", "F\u202erst")), {}, "unprintable", "U+202E"),
+    (trace(GOOD.replace("First", "F\ufffdrst")), {}, "unprintable", "U+FFFD"),
+    (trace(GOOD.replace("First", AWS)), {}, "secrets", "AWS Access Key"),
+    (trace(GOOD + " Mail bob.smith@mit.edu."), {"personal": ("email",)}, "personal", "email: 'bob"),
+]
+
+
+@pytest.mark.parametrize(("made", "options", "name", "reason"), CASES)
+def test_each_rule_says_what_it_found(made, options, name, reason):
+    found = flaw(made, Quality(**options))
+    assert found is not None
+    assert found.rule == name
+    assert reason in found.reason
+    assert RULES[name](made, Quality(**options)) == found.reason
+
+
+OFF = {
+    "finished": False, "well_formed": False, "max_repetition": None, "max_loop": None,
+    "printable": False, "secrets": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", [made for made, options, *_ in CASES if not options])
+def test_every_rule_can_be_switched_off(made):
+    assert rule(made, **OFF) is None
+
+
+@given(st.text(), st.none() | st.text(), st.sampled_from(["stop", "length"]))
+def test_every_text_is_judged(text, reasoning, finish):
+    options = Quality(scripts=("LATIN",), personal=("email", "phone", "card"), reasoning="required")
+    found = flaw(trace(text, reasoning=reasoning, finish=finish), options)
+    assert found is None or (found.rule in RULES and found.reason)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Row by row:\n" + "\n".join("0 0 0 0 0 0 0 0" for _ in range(40)),
+        "-" * 300,
+        "x = [" + ", ".join("1" for _ in range(200)) + "]",
+        "| a | b |\n" * 3,
+        "and so on . . . . . . . . . . . .",
+        "for i in range(3):\n    print(i)\n" * 4,
+    ],
+)
+def test_rows_rules_and_short_repeats_are_no_loop(text):
+    assert loop(text)[0] <= 8
+    assert repeated(text) == 0.0
+
+
+@pytest.mark.parametrize("unit", ["wait, ", "I will check again.\n", "Hmm. Let me see whether 7 "])
+def test_a_loop_is_found(unit):
+    times, part = loop("Something first. " + unit * 20)
+    assert times >= 19
+    assert len(part) == len(unit)
+
+
+def test_a_derivation_does_not_repeat():
+    rng = random.Random(1)
+    lines = [f"Try {n}: {n} * {n} = {n * n}, remainder {rng.randrange(99)}." for n in range(80)]
+    assert repeated(" ".join(lines)) < 0.2
+    assert repeated("a b c " * 5) == 0.0
+
+
+def test_the_script_of_the_problem_is_not_foreign():
+    text = GOOD.replace("First", "Слово")
+    options = {"scripts": ("LATIN",)}
+    assert rule(trace(text), **options) == "scripts"
+    assert rule(trace(text, prompt="Что значит «слово»?"), **options) is None
+    assert rule(trace(text)) is None
+    assert rule(trace(GOOD.replace("2", "π α ∑ 𝑥 ℝ ⅓ é")), **options) is None  # noqa: RUF001
+    assert letters_by_script("ab я 字") == {"LATIN": 2, "CYRILLIC": 1, "CJK": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scripts": ("latin",)}, "no script 'latin'; scripts: LATIN, GREEK"),
+        ({"min_tokens": 9, "max_tokens": 3}, "min_tokens 9 is above max_tokens 3"),
+        ({"personal": ("address",)}, "'email', 'phone' or 'card'"),
+        ({"reasonning": "any"}, "reasonning"),
+        ({"max_repetition": 0}, "greater than 0"),
+    ],
+)
+def test_bad_options_are_told(values, message):
+    with pytest.raises(pydantic.ValidationError, match=message):
+        Quality.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"export KEY={AWS}",
+        "gh" + "p_" + "a1B2" * 9,
+        "-----BEGIN RSA " + "PRIVATE KEY-----",
+        "xox" + "b-123456789-abcdef12",
+    ],
+)
+def test_keys_are_found(text):
+    assert secret(f"First\n{text}\nlast")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "found"),
+    [
+        ("email", "to bob.smith@gmail.com.", {"bob.smith@gmail.com"}),
+        ("email", "me@example.com a@b.test A@B.T W@xs.to(device) aa@bb.dot(c) x@y", set()),
+        ("phone", "+49 30 1234567 or (212) 736-5000.", {"+49 30 1234567", "(212) 736-5000"}),
+        ("phone", "100-200-3000, 1-2-3, 5+12 345 678 901, 212-555-0123, 12-34-5678", set()),
+        ("card", "4539 1488 0343 6467", {"4539 1488 0343 6467"}),
+        ("card", "4539 1488 0343 6468 1234 5678 9012 3456 4539148803436467", set()),
+        ("card", "3782 822463 10005", {"3782 822463 10005"}),
+    ],
+)
+def test_personal_data(kind, text, found):
+    assert personal_data(kind, text) == found
+
+
+def test_data_of_the_problem_is_its_own():
+    text = GOOD + " Mail bob.smith@mit.edu."
+    made = trace(text, prompt="Who is bob.smith@mit.edu?")
+    assert rule(made, personal=("email",)) is None
+
+
+def test_an_unknown_kind_is_told():
+    with pytest.raises(ValueError, match="kind 'name'; kinds: email, phone, card"):
+        personal_data("name", "")
+
+
+def test_arithmetic_and_code_hold_no_keys_and_nobody():
+    rng = random.Random(2)
+    for _ in range(300):
+        digits = [str(rng.getrandbits(rng.randrange(4, 120))) for _ in range(6)]
+        text = (
+            f"{digits[0]} + {digits[1]} = {digits[2]}, {digits[3]}-{digits[4]} (mod {digits[5]})\n"
+            f"```python\nx = {digits[3]}  # {digits[1]}\n"
+            f"assert f({digits[0]}) == '{digits[2]}'\n```"
+        )
+        assert secret(text) is None
+        assert not any(personal_data(kind, text) for kind in ("email", "phone", "card"))
+
+
+def test_the_section_survives_yaml():
+    options = Quality(scripts=("LATIN",), personal=("card",))
+    assert Quality.model_validate(json.loads(options.model_dump_json())) == options
