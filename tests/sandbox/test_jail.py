@@ -264,7 +264,9 @@ def test_nothing_survives(local):
         found = set()
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and "the-daemon" in (entry / "cmdline").read_text():
+                if entry.name.isdigit() and "the-daemon" in (entry / "cmdline").read_bytes().decode(
+                    errors="replace"
+                ):
                     found.add(entry.name)
             except OSError:
                 pass
@@ -282,13 +284,13 @@ except OSError:
     pass
 time.sleep(0.2)
 """
-    mounts = Path("/proc/mounts").read_text()
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8")
     folder = sorted(os.listdir("/tmp"))
     began = time.monotonic()
     assert run(local, source).ok
     assert time.monotonic() - began < 60
     assert processes() == set()
-    assert Path("/proc/mounts").read_text() == mounts
+    assert Path("/proc/mounts").read_text(encoding="utf-8") == mounts
     assert sorted(os.listdir("/tmp")) == folder
 
 
@@ -312,7 +314,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     )
     pid = Path("/proc") / done.stdout.strip()
     deadline = time.monotonic() + 10
-    while pid.exists() and "(bwrap) Z" not in (pid / "stat").read_text():
+    while pid.exists() and "(bwrap) Z" not in (pid / "stat").read_text(encoding="utf-8"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
