@@ -6,205 +6,246 @@ Reading never fails: what fits no kind is `opaque`, and only its spelling can be
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Literal
 
-from verifiers import _units
+from verifiers import _math_leaves
+from verifiers._math_exact import TooLarge, Undefined, exact
+from verifiers._math_form import CLOSE, OPEN, SCAN, Form, Kind, split, top_level
+from verifiers._math_leaves import TEXT
 from verifiers._math_text import ROW
-from verifiers._math_tree import FUNCTIONS, MAX_LENGTH, Node, Unreadable, parse
+from verifiers._math_tokens import MAX_LENGTH
+from verifiers._math_tree import Node
 
-Kind = Literal[
-    "value", "quantity", "words", "list", "tuple", "interval", "union", "relation", "matrix",
-    "based", "opaque",
-]  # fmt: skip
 MAX_PARTS = 64
 MAX_NESTING = 4
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """An answer with its kind."""
-
-    kind: Kind
-    text: str
-    """The cleaned text it was read from."""
-    node: Node | None = None
-    """The expression of a value or quantity; for words, the product they might be."""
-    parts: tuple[Form, ...] = ()
-    """Members of a list, tuple or union, ends of an interval, sides of a relation, ..."""
-    marks: tuple[str, ...] = ()
-    """Signs of a relation, brackets of an interval, widths of a matrix's rows, base of digits."""
-    unit: _units.Unit | None = None
-    quoted: bool = False
-    r"""Words that stood in `\text{}`."""
-
-
-_SCAN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
-_OPEN = frozenset(["(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil", r"\begin"])
-_CLOSE = frozenset([")", "]", "}", r"\}", r"\rangle", r"\rfloor", r"\rceil", r"\end"])
 _SIGNS = {
     "=": "=", "<": "<", ">": ">", r"\leq": r"\leq", r"\geq": r"\geq", r"\neq": r"\neq",
     r"\approx": r"\approx", r"\equiv": r"\equiv", r"\sim": r"\approx", r"\simeq": r"\approx",
 }  # fmt: skip
+_COMMAS = frozenset([",", ";"])
 _JOIN = re.compile(
-    r"\s*[,;]?\s*(?:\\text\s*\{\s*(and|or)\s*\}|(?<![A-Za-z\\])(and|or)(?![A-Za-z]))\s*"
+    r"\s*[,;]?\s*(?:\\text\s*\{\s*(and|or)\s*\}|(?<![A-Za-z\\])(and|or)(?![A-Za-z])"
+    r"|\\(wedge|vee)(?![A-Za-z]))\s*"
 )
-_TEXT = re.compile(r"\\text\s*\{([^{}\\]*)\}")
-_WORDS = re.compile(r"[A-Za-z][A-Za-z'.\- ]*[A-Za-z.]|[A-Za-z]")
-_MEMBER = re.compile(r"^[A-Za-z]\s*\\in\s*")
-_BASED = re.compile(r"([0-9][0-9A-Fa-f]*|[A-Fa-f][0-9A-Fa-f]+)\s*_\s*(?:\{\s*(\d{1,2})\s*\}|(\d))")
-_BASE_WORDS = re.compile(
-    r"([0-9A-Fa-f]+)\s*(?:\\text\s*\{)?\s*\(?\s*base\s*\}?\s*(\d{1,2})\s*\)?\s*\}?"
+_JOINERS = {"wedge": "and", "vee": "or"}
+_BOTH = re.compile(r"\\([pm])([mp])(?![A-Za-z])")
+_MEMBER = re.compile(
+    r"^(?:[A-Za-z]|\((?:a, ?b|x, ?y|m, ?n|p, ?q|a, ?b, ?c|x, ?y, ?z)\))\s*\\in\s*"
+    r"(?=[^,]*$|[\[(\\{\]])"
 )
-_THOUSANDS = re.compile(r"([-+]?(?:\\dollar )?\d{1,3}(?:,\d{3})+(?:\.\d+)?)(?![\d,])([^,]*)")
 _HEAD = re.compile(r"[A-Za-z]+\s*=\s*")
-_MATRIX = re.compile(r"\\begin\s*\{([pbvBV]?matrix|array)\}(.*)\\end\s*\{\1\}", re.DOTALL)
-_UNIT = re.compile(
-    r"(?P<core>.*[\d})!ie])\s*(?:(?P<mark>%|\\degree)|\\text\s*\{(?P<text>[^{}\\]*)\}"
-    r"(?P<power>\s*\^\s*(?:\{\s*\d\s*\}|\d))?"
-    r"|(?P<words>(?<=\d)\s*[A-Za-z][A-Za-z./ ]*(?:\^\{?\d\}?)?))",
+_MATRIX = re.compile(
+    r"(?P<scale>[^&]*?)\s*\*?\s*(?P<open>[(\[|]?)\s*"
+    r"\\begin\s*\{(?P<kind>[pbvBV]?matrix|array)\}(?P<body>.*)\\end\s*\{(?P=kind)\}\s*[)\]|]?"
+    r"(?P<flip>\s*\^\s*\{?\s*(?:T|\\top|\\text\{T\})\s*\}?)?",
     re.DOTALL,
 )
+_COLUMNS = re.compile(r"^\s*\{[lcr| ]*\}")
+_ROW_GAP = re.compile(rf"{ROW}\s*\[[^\]]*\]")
+_CASES = re.compile(r"\\begin\s*\{cases\}(.*)\\end\s*\{cases\}", re.DOTALL)
+_CONDITION = re.compile(r"^[\s,]*(?:\\text\s*\{\s*(?:if|for|when|where)?\s*\}|if|for|when)?\s*")
+_PREFACE = re.compile(
+    r"\\text\s*\{\s*(?:the )?(?:final )?(?:answer|result|value)(?: is)?\s*[:=]?\s*\}\s*[:=]?\s*",
+    re.IGNORECASE,
+)
 _ELLIPSIS = re.compile(r"\\ldots|\\vdots|\\ddots|\.\.")
+_SET_WORDS = re.compile(r"\\cup|\\cap")
+_FRENCH = re.compile(r"\s*([\[\](])\s*([^\[\](),;]+)\s*[,;]\s*([^\[\](),;]+)\s*([\[\])])\s*")
+_BUILDER_HEAD = re.compile(r"\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\{R\}\s*)?")
+_MODULUS = re.compile(
+    r"(?P<left>.*?)\s*(?:\\pmod\s*(?:\{([^{}]*)\}|(\w+))|\(?\s*\\b?mod(?![A-Za-z])\s*\{?\s*(\w+)\s*"
+    r"\}?\s*\)?|\(\s*(?:\\text\s*\{\s*mod\s*\}|mod)\s*(\w+)\s*\))"
+)
+_PARAMETER = re.compile(
+    r"(?P<base>.+?)[\s,;]*(?:\(|\\text\s*\{[\s,]*(?:where|for|with|and|for (?:all|any|every|some))?"
+    r"\s*\(?\s*\})?\s*\(?\s*(?:"
+    r"(?P<name>[A-Za-z])\s*\\in\s*\\mathbb\{(?P<domain>[ZN])\}"
+    r"|(?P<name2>[A-Za-z])\s*\\text\s*\{\s*(?:is )?(?:an|any) integer\s*\}"
+    r"|\\text\s*\{[\s,]*(?:where|for|with) (?:all |any |every |some )?integers?\s*\}"
+    r"\s*(?P<name3>[A-Za-z])"
+    r"|\\text\s*\{[\s,]*(?:where|for|with)?\s*(?:any )?(?P<name4>[a-z]) (?:is|being) any? "
+    r"integer\s*\})\s*\)?"
+)
+_TO = re.compile(r"(\d+)\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(\d+)")
+_EXCEPT = re.compile(
+    r"(?:\\text\s*\{)?\s*(?:all real (?:numbers|values)|all reals)(?: [a-z])?,?\s+"
+    r"(?:except|other than|excluding)(?: for)?\s*\}?\s*(?P<points>.+?)\s*\}?"
+)
 
 
+@functools.lru_cache(maxsize=512)
 def read(text: str, depth: int = 0) -> Form:
     """The form of a cleaned text."""
+    if match := _PREFACE.match(text):
+        text = text[match.end() :]
     opaque = Form(kind="opaque", text=text)
     if depth > MAX_NESTING or not 0 < len(text) <= MAX_LENGTH or _ELLIPSIS.search(text):
         return opaque
-    if r"\pm" in text or r"\mp" in text:
+    form = _math_leaves.space(text) or _all_but(text, depth) or _family(text, depth)
+    if form is None and _BOTH.search(text):
         return _both_signs(text, depth) or opaque
-    form = _words(text) or _based(text)
+    form = form or _math_leaves.words(text) or _math_leaves.based(text)
     if form is not None:
         return form
-    if match := _TEXT.fullmatch(text):
+    if match := TEXT.fullmatch(text):
         return read(match[1].strip(), depth + 1)
-    text = _MEMBER.sub("", text)
+    if match := _MEMBER.match(text):
+        return read(text[match.end() :], depth + 1)
     head = _HEAD.match(text)
     start = head.end() if head else 0
-    if match := _THOUSANDS.fullmatch(text, start):
-        text = text[:start] + match[1].replace(",", "") + match[2]
-    return _compound(text, depth) or _quantity(text) or _value(text) or opaque
+    text = text[:start] + _math_leaves.ungrouped(text[start:])
+    return (
+        _compound(text, depth) or _math_leaves.quantity(text) or _math_leaves.value(text) or opaque
+    )
 
 
 def _compound(text: str, depth: int) -> Form | None:
     """Anything made of parts; None if it has none."""
-    joiners = tuple(sorted({m[1] or m[2] for m in _JOIN.finditer(text)}))
+    if form := _math_leaves.several(text):
+        return form
+    if match := _MODULUS.fullmatch(text):
+        return _residue(text, match, depth)
+    if (plain := _ordinary(text)) != text:
+        if not _SET_WORDS.search(plain):
+            ends = [end.strip() for end in plain[1:-1].split(",")]
+            return _parts("interval", plain, ends, depth, (plain[0], plain[-1]))
+        text = plain
+    found = [m[1] or m[2] or _JOINERS[m[3]] for m in _JOIN.finditer(text)]
     joined = _JOIN.sub(", ", text).strip(", ")
-    members = _split(joined, {",", ";"})
+    members = split(joined, _COMMAS)
     if len(members) > 1:
-        return _parts("list", joined, members, depth, joiners)
-    union = _split(text, {r"\cup"})
-    if len(union) > 1:
-        return _parts("union", text, union, depth)
-    return _relation(text, depth) or _bracketed(text, depth) or _matrix(text, depth)
+        return _parts("list", joined, members, depth, tuple(sorted(set(found))))
+    if any(token == "=" for token, _, _ in top_level(text)):
+        return _relation(text, depth)
+    for kind, sign in _SET_SIGNS:
+        sides = split(text, frozenset([sign]))
+        if len(sides) > 1:
+            return _parts(kind, text, sides, depth)
+    return (
+        _relation(text, depth)
+        or _ratio(text, depth)
+        or _bracketed(text, depth)
+        or _matrix(text, depth)
+        or _cases(text, depth)
+    )
+
+
+_SET_SIGNS: tuple[tuple[Kind, str], ...] = (
+    ("union", r"\cup"), ("minus", r"\setminus"), ("meet", r"\cap"),
+)  # fmt: skip
 
 
 def _parts(
     kind: Kind, text: str, members: list[str], depth: int, marks: tuple[str, ...] = ()
-) -> Form | None:
+) -> Form:
     if len(members) > MAX_PARTS or not all(m.strip() for m in members):
         return Form(kind="opaque", text=text)
     parts = tuple(read(m.strip(), depth + 1) for m in members)
     return Form(kind=kind, text=text, parts=parts, marks=marks)
 
 
-def _top_level(text: str) -> Iterator[tuple[str, int, int]]:
-    """The tokens outside all brackets, with where they start and end."""
-    level = 0
-    for match in _SCAN.finditer(text):
-        token = match.group()
-        if token in _OPEN:
-            level += 1
-        elif token in _CLOSE:
-            level -= 1
-        elif level == 0:
-            yield token, match.start(), match.end()
-
-
-def _split(text: str, separators: set[str]) -> list[str]:
-    parts, start = [], 0
-    for token, at, end in _top_level(text):
-        if token in separators:
-            parts.append(text[start:at])
-            start = end
-    return [*parts, text[start:]]
-
-
 def _both_signs(text: str, depth: int) -> Form | None:
-    if text.count(r"\pm") + text.count(r"\mp") > 1 and text.count(r"\mp") != 1:
-        return None
-    plus = text.replace(r"\pm", "+").replace(r"\mp", "-")
-    minus = text.replace(r"\pm", "-").replace(r"\mp", "+")
-    if len(_split(text, {",", ";"})) > 1:
-        return None
-    return _parts("list", text, [plus, minus], depth)
+    r"""`1 \pm \sqrt 2`: both values; `0, \pm 1` three."""
+    if text.startswith(r"\{") and text.endswith(r"\}") and not any(top_level(text)):
+        text = text[2:-2].strip()
+    spelled = []
+    for member in split(text, _COMMAS):
+        signs = [m[1] for m in _BOTH.finditer(member)]
+        if len(signs) > 1 and sorted(signs) != ["m", "p"]:
+            return None
+        plus = _BOTH.sub(lambda m: "+" if m[1] == "p" else "-", member)
+        minus = _BOTH.sub(lambda m: "-" if m[1] == "p" else "+", member)
+        spelled += [plus, minus] if signs else [member]
+    return _parts("list", text, spelled, depth, ("both",))
 
 
-def _words(text: str) -> Form | None:
-    """Words, quoted or bare. Bare letters may also be a product, which is kept beside."""
-    plain = _TEXT.sub(r"\1", text).strip()
-    quoted = plain != text
-    if quoted and _TEXT.sub("", text).strip(" .()"):
-        return None
-    inner = plain[1:-1] if plain.startswith("(") and plain.endswith(")") else plain
-    if not _WORDS.fullmatch(inner):
-        return None
-    words = re.split(r"[ .\-]+", inner)
-    if not quoted and (len(inner) < 2 or any(w in FUNCTIONS or w in _VALUES for w in words)):
-        return None
-    if not quoted and any(w in ("and", "or") for w in words) and all(len(w) < 4 for w in words):
-        return None
-    node = None
-    with contextlib.suppress(Unreadable):
-        node = parse(inner)
-    return Form(kind="words", text=inner, node=node, quoted=quoted)
+def _ordinary(text: str) -> str:
+    """French intervals with the brackets of others: `]0, 1]` is `(0, 1]`."""
+    if "[" not in text and "]" not in text:
+        return text
+    parts = re.split(rf"({_SET_WORDS.pattern})", text)
+    found = [_FRENCH.fullmatch(part) for part in parts[::2]]
+    if not all(found) or not any(m and (m[1] == "]" or m[4] == "[") for m in found):
+        return text
+    plain = [_plain_interval(m) for m in found if m]
+    return " ".join([plain[0], *(f"{s} {p}" for s, p in zip(parts[1::2], plain[1:], strict=True))])
 
 
-_VALUES = frozenset(["pi", "infinity", "inf", "oo", "sqrt", "asin", "acos", "atan"])
+def _plain_interval(match: re.Match[str]) -> str:
+    left, right = ("[" if match[1] == "[" else "("), ("]" if match[4] == "]" else ")")
+    return f"{left}{match[2]}, {match[3]}{right}"
 
 
-def _based(text: str) -> Form | None:
-    match = _BASED.fullmatch(text) or _BASE_WORDS.fullmatch(text)
+def _family(text: str, depth: int) -> Form | None:
+    r"""`\pi/4 + k\pi, k \in \mathbb{Z}`: an expression with a whole number in it."""
+    if "integer" not in text and r"\mathbb" not in text:
+        return None
+    match = _PARAMETER.fullmatch(text)
     if match is None:
         return None
-    base = next(g for g in match.groups()[1:] if g)
-    try:
-        int(match[1], int(base))
-    except ValueError:
-        return Form(kind="opaque", text=text) if text[0].isdigit() else None
-    return Form(kind="based", text=match[1].lstrip("0").upper() or "0", marks=(base,))
+    name = match["name"] or match["name2"] or match["name3"] or match["name4"]
+    base = match["base"].strip().rstrip(",;( ")
+    if not re.search(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", base):
+        return None
+    return _parts("family", text, [base], depth, (name, match["domain"] or "Z"))
+
+
+def _residue(text: str, match: re.Match[str], depth: int) -> Form:
+    modulus = next((g for g in match.groups()[1:] if g), "")
+    left, _, value = match["left"].rpartition(r"\equiv")
+    return _parts("residue", text, [value.strip(), modulus], depth, (left.strip(),))
+
+
+def _all_but(text: str, depth: int) -> Form | None:
+    """`all real numbers except 2`."""
+    match = _EXCEPT.fullmatch(text)
+    if match is None:
+        return None
+    points = re.sub(r"^[a-z]\s*=\s*", "", TEXT.sub(r" \1 ", match["points"]).strip())
+    return _parts("minus", text, [r"\mathbb{R}", rf"\{{{points}\}}"], depth)
 
 
 def _relation(text: str, depth: int) -> Form | None:
     text = text.replace(r"\not=", r"\neq ").replace("<=", r"\leq ").replace(">=", r"\geq ")
     text = text.replace("!=", r"\neq ").replace(":=", "=").replace("==", "=")
     signs, sides, start = [], [], 0
-    for token, at, end in _top_level(text):
+    for token, at, end in top_level(text):
         if token in _SIGNS:
             signs.append(_SIGNS[token])
             sides.append(text[start:at])
             start = end
     if not signs:
         return None
-    return _parts("relation", text, [*sides, text[start:]], depth, tuple(signs))
+    sides.append(text[start:])
+    if not sides[0].strip() and signs[0] in ("=", r"\approx"):
+        sides[0] = r"\ell"  # a name, as in "the answer is approximately 3"
+    return _parts("relation", text, sides, depth, tuple(signs))
+
+
+def _ratio(text: str, depth: int) -> Form | None:
+    if match := _TO.fullmatch(text):
+        return _parts("ratio", text, [match[1], match[2]], depth)
+    terms = split(text, frozenset([":"]))
+    if len(terms) < 2:
+        return None
+    form = _parts("ratio", text, terms, depth)
+    plain = all(part.kind == "value" for part in form.parts)
+    return form if plain else Form(kind="opaque", text=text)
 
 
 def _bracketed(text: str, depth: int) -> Form | None:
-    scanned = _SCAN.findall(text)
+    scanned = SCAN.findall(text)
     first, last = scanned[0], scanned[-1]
-    if first not in _OPEN or last not in _CLOSE or any(_top_level(text)):
+    if first not in OPEN or last not in CLOSE or first == r"\begin" or any(top_level(text)):
         return None
     inner = text[len(first) : len(text) - len(last)].strip()
-    members = _split(inner, {",", ";"})
+    members = split(inner, _COMMAS)
     if first == r"\{" and last == r"\}":
-        if _split(inner, {"|", ":"}) != [inner]:
-            return Form(kind="opaque", text=text)
-        return _parts("list", text, members, depth, ("{}",)) if inner else None
+        return _braced(text, inner, members, depth)
+    if first in "[(" and inner[:1] == first and len(members) > 1:
+        return _nested_rows(text, members, depth) or _parts("tuple", text, members, depth)
     if len(members) < 2:
         return None
     if first == r"\langle" or (first == "(" and last == ")"):
@@ -214,97 +255,83 @@ def _bracketed(text: str, depth: int) -> Form | None:
     return Form(kind="opaque", text=text)
 
 
+def _braced(text: str, inner: str, members: list[str], depth: int) -> Form | None:
+    if not inner:
+        return None
+    for sign in ("|", ":"):
+        head, *rest = split(inner, frozenset([sign]))
+        match = _BUILDER_HEAD.fullmatch(head)
+        if rest and match:
+            return _parts("builder", text, [sign.join(rest)], depth, (match[1],))
+        if rest:
+            return Form(kind="opaque", text=text)
+    return _parts("list", text, members, depth, ("{}",))
+
+
+def _nested_rows(text: str, members: list[str], depth: int) -> Form | None:
+    """`[[1, 2], [3, 4]]` is a matrix; `((1, 2), (3, 4))` is not."""
+    rows = [m.strip() for m in members]
+    if not text.startswith("[") or not all(r[:1] == "[" and r[-1:] == "]" for r in rows):
+        return None
+    return _rows(text, [split(row[1:-1], _COMMAS) for row in rows], "", None, depth)
+
+
 def _matrix(text: str, depth: int) -> Form | None:
     match = _MATRIX.fullmatch(text)
-    if match is None or match[1] == "array" or r"\begin" in match[2]:
+    if match is None or r"\begin" in match["body"]:
         return None
-    rows = [row.split("&") for row in match[2].strip().removesuffix(ROW).split(ROW)]
-    members = [cell for row in rows for cell in row]
-    style = "det" if match[1] in ("vmatrix", "Vmatrix") else ""
-    return _parts("matrix", text, members, depth, (style, *(str(len(row)) for row in rows)))
-
-
-def _quantity(text: str, loose: bool = False) -> Form | None:
-    r"""A number with a unit. A bare letter (`5 m`) is one only if `loose`."""
-    if text.startswith(r"\dollar "):
-        return _with_unit(text, text[8:], "dollar")
-    match = _UNIT.fullmatch(text)
-    if match is None:
+    body, kind = match["body"], match["kind"]
+    if kind == "array":
+        body = _COLUMNS.sub("", body)
+        kind = {"(": "pmatrix", "[": "bmatrix", "|": "vmatrix"}.get(match["open"], "")
+    elif match["open"]:
         return None
-    if match["mark"]:
-        return _with_unit(text, match["core"], "%" if match["mark"] == "%" else "degree")
-    unit = (match["text"] or match["words"] or "").strip()
-    if match["power"]:
-        unit += re.sub(r"\s", "", match["power"])
-    if unit in ("percent", "per cent"):
-        return _with_unit(text, match["core"], "%")
-    bare = match["words"] is not None
-    if bare and not _units.is_known(unit) and _value(text) is not None:
+    if not kind:
         return None
-    if bare and len(unit) == 1 and not (loose and _units.is_known(unit)):
+    body = _ROW_GAP.sub(ROW, body).strip().removesuffix(ROW)
+    rows = [row.split("&") for row in body.split(ROW)]
+    if match["flip"]:
+        rows = [list(column) for column in zip(*rows, strict=True)] if _is_even(rows) else []
+    scale = _math_leaves.value(match["scale"]) if match["scale"] else None
+    if not rows or (match["scale"] and scale is None):
         return None
-    return _with_unit(text, match["core"], unit)
+    style = "det" if kind in ("vmatrix", "Vmatrix") else ""
+    return _rows(text, rows, style, scale, depth)
 
 
-def _with_unit(text: str, core: str, name: str) -> Form | None:
-    if match := _THOUSANDS.fullmatch(core.strip()):
-        core = match[1].replace(",", "") + match[2]
-    value = _value(core)
-    unit = _PERCENT if name == "%" else _units.parse(name)
-    if value is None or unit is None:
+def _is_even(rows: list[list[str]]) -> bool:
+    return len({len(row) for row in rows}) == 1
+
+
+def _rows(text: str, rows: list[list[str]], style: str, scale: Form | None, depth: int) -> Form:
+    """A matrix of these cells, each times the scale."""
+    cells = [cell for row in rows for cell in row]
+    form = _parts("matrix", text, cells, depth, (style, *(str(len(row)) for row in rows)))
+    if scale is None or scale.node is None or form.kind == "opaque":
+        return form
+    if any(part.node is None or part.kind != "value" for part in form.parts) or style:
+        return Form(kind="opaque", text=text)
+    parts = tuple(_times(scale.node, p.node) for p in form.parts if p.node is not None)
+    return Form(kind="matrix", text=text, parts=parts, marks=form.marks)
+
+
+def _times(scale: Node, cell: Node) -> Form:
+    """A cell of a scaled matrix, worked out where it is rational."""
+    node = Node("mul", (scale, cell))
+    with contextlib.suppress(TooLarge, Undefined):
+        if (value := exact(node)) is not None:
+            node = Node("num", value=value)
+    return Form(kind="value", text=f"cell {node}", node=node)
+
+
+def _cases(text: str, depth: int) -> Form | None:
+    match = _CASES.fullmatch(text)
+    if match is None or r"\begin" in match[1]:
         return None
-    return Form(kind="quantity", text=text, node=value.node, unit=unit)
-
-
-_PERCENT = _units.Unit(Fraction(1, 100), (), ("%",))
-
-
-def loosely(form: Form) -> Form:
-    """The form read again, with a bare letter at the end taken for a unit."""
-    return _quantity(form.text, loose=True) or form if form.kind == "value" else form
-
-
-def _value(text: str) -> Form | None:
-    try:
-        return Form(kind="value", text=text, node=parse(text))
-    except Unreadable:
-        return None
-
-
-FLIPPED = {"<": ">", ">": "<", r"\leq": r"\geq", r"\geq": r"\leq"}
-_INFINITY = Form(kind="value", text=r"\infty", node=Node("infty"))
-_BELOW = Form(kind="value", text=r"-\infty", node=Node("neg", (Node("infty"),)))
-
-
-def flip(form: Form) -> Form:
-    marks = tuple(FLIPPED.get(mark, mark) for mark in reversed(form.marks))
-    return Form(kind="relation", text=form.text, parts=form.parts[::-1], marks=marks)
-
-
-def as_interval(form: Form) -> Form | None:
-    r"""`1 < x \leq 2` as `(1, 2]`, `x > 3` as `(3, \infty)`; None for any other relation."""
-    if not all(mark in FLIPPED for mark in form.marks):
-        return None
-    if form.marks[0] in (">", r"\geq"):
-        form = flip(form)
-    if len(form.marks) == 1:
-        left, right = form.parts
-        if re.fullmatch("[A-Za-z]", left.text):
-            low, variable, high, marks = _BELOW, left, right, ("<", form.marks[0])
-        else:
-            low, variable, high, marks = left, right, _INFINITY, (form.marks[0], "<")
-    elif len(form.marks) == 2:
-        low, variable, high = form.parts
-        marks = (form.marks[0], form.marks[1])
-    else:
-        return None
-    if not re.fullmatch("[A-Za-z]", variable.text) or not set(marks) <= {"<", r"\leq"}:
-        return None
-    brackets = ("[" if marks[0] != "<" else "(", "]" if marks[1] != "<" else ")")
-    plain = brackets == ("(", ")")
-    return Form(
-        kind="tuple" if plain else "interval",
-        text=form.text,
-        parts=(low, high),
-        marks=() if plain else brackets,
-    )
+    rows = [row.split("&") for row in match[1].strip().removesuffix(ROW).split(ROW)]
+    if all(len(row) == 1 for row in rows):
+        return _parts("list", text, [row[0].strip(" ,") for row in rows], depth, ("and",))
+    if any(len(row) != 2 for row in rows):
+        return Form(kind="opaque", text=text)
+    members = [m for value, when in rows for m in (value.strip(" ,"), _CONDITION.sub("", when))]
+    return _parts("cases", text, members, depth)

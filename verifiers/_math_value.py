@@ -1,29 +1,33 @@
-"""What a tree is worth: exactly where that is cheap, else as numbers of 60 and 120 digits.
+"""Whether two trees are the same value, or the same function of their symbols.
 
-Two expressions are equal if they agree at positive, negative and complex points to 40 and to 100
-digits, relative to their size, so that 1e-20 and 1e-21 differ. Values too large to handle are
-refused before they are computed.
+Rational values are compared exactly. Anything else is equal if it agrees at positive, negative and
+complex points of very different sizes, relative to its size, with enough digits twice over. Where
+a function has pieces (`|x - 5|`), every piece must have been seen; steps (`floor`) are compared by
+what is inside them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import itertools
 from enum import Enum
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from mpmath.ctx_mp import MPContext
+from verifiers._math_exact import TooLarge, Undefined, exact
+from verifiers._math_numeric import LOG_BASE, MP, Point, Run, digits_for
+from verifiers._math_tree import Node, num, symbols, walk
 
-from verifiers._math_tree import Node, symbols
-
-_MAX_BITS = 120_000
-_MAX_FACTORIAL = 5_000
-_MAX_EXPONENT = 1e5
 _GUARD = 20
-_CONTEXT = MPContext()
-_LOG_BASE = "log base"
-_MIXED = 4
+_MOST_DIGITS = 6000
+_MOST_AT_POINT = 1500
+_MOST_STEPS = 12
+"""Different floors in one comparison."""
+_ALL_SIGNS = 3
+_MOST_SIGNS = 15
+_UNEVEN = 700
+_FAR = 200
+"""A number above this in an expression has points beyond it."""
+_TOO_FAR = 10**9
 
 
 class Match(Enum):
@@ -35,97 +39,6 @@ class Match(Enum):
     DIFFERENT = "different"
 
 
-class TooLarge(Exception):
-    """The value is beyond what is worth computing."""
-
-
-class Undefined(Exception):
-    """There is no finite value here."""
-
-
-def exact(node: Node) -> Fraction | None:
-    """The rational value of a tree; None if it has none that plain arithmetic finds.
-
-    Raises:
-        TooLarge, Undefined
-    """
-    if node.op == "num":
-        assert isinstance(node.value, Fraction)
-        return node.value
-    rule = _EXACT.get(node.op)
-    if rule is None:
-        return None
-    values = []
-    for arg in node.args:
-        if (value := exact(arg)) is None:
-            return None
-        values.append(value)
-    result = rule(*values)
-    if result is not None and _bits(result) > _MAX_BITS:
-        raise TooLarge
-    return result
-
-
-def _bits(value: Fraction) -> int:
-    return value.numerator.bit_length() + value.denominator.bit_length()
-
-
-def _divide(a: Fraction, b: Fraction) -> Fraction:
-    if b == 0:
-        raise Undefined
-    return a / b
-
-
-def _power(a: Fraction, b: Fraction) -> Fraction | None:
-    if b.denominator != 1:
-        return None
-    if a == 0 and b <= 0:
-        raise Undefined
-    if abs(b) * _bits(a) > _MAX_BITS:
-        raise TooLarge
-    return Fraction(a ** int(b))
-
-
-def _root(a: Fraction, degree: Fraction) -> Fraction | None:
-    if degree != 2 or a < 0:
-        return None
-    top, bottom = math.isqrt(a.numerator), math.isqrt(a.denominator)
-    exact_root = top * top == a.numerator and bottom * bottom == a.denominator
-    return Fraction(top, bottom) if exact_root else None
-
-
-def _factorial(a: Fraction) -> Fraction:
-    if a.denominator != 1 or a < 0:
-        raise Undefined
-    if a > _MAX_FACTORIAL:
-        raise TooLarge
-    return Fraction(math.factorial(int(a)))
-
-
-def _choose(a: Fraction, b: Fraction) -> Fraction | None:
-    if a.denominator != 1 or b.denominator != 1 or a < 0 or b < 0:
-        return None
-    if a > _MAX_FACTORIAL:
-        raise TooLarge
-    return Fraction(math.comb(int(a), int(b)))
-
-
-_EXACT: dict[str, Callable[..., Fraction | None]] = {
-    "neg": lambda a: -a,
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": _divide,
-    "pow": _power,
-    "root": _root,
-    "fact": _factorial,
-    "binom": _choose,
-    "abs": abs,
-    "floor": lambda a: Fraction(math.floor(a)),
-    "ceil": lambda a: Fraction(math.ceil(a)),
-}
-
-
 def compare(a: Node, b: Node) -> Match:
     """Whether two expressions are the same value, or the same function of their symbols."""
     infinite = _infinite(a), _infinite(b)
@@ -135,12 +48,48 @@ def compare(a: Node, b: Node) -> Match:
         left, right = exact(a), exact(b)
         if left is not None and right is not None:
             return Match.EQUAL if left == right else Match.DIFFERENT
-        names = sorted(symbols(a) | symbols(b) | _hidden(a) | _hidden(b))
-        if not names:
-            return Match.EQUAL if _agree(a, b, {}).equal else Match.DIFFERENT
-        return _identity(lambda point: _agree(a, b, point), names)
+        return _same(a, b, None)
     except (TooLarge, Undefined, OverflowError):
         return Match.UNSURE
+
+
+def proportional(a: Node, b: Node, positive: bool) -> Match:
+    """Whether a is b times a constant: two spellings of one equation or inequality."""
+    try:
+        names = _names(a, b)
+        start = _sample(names, 0, 1).at
+        top, bottom = Run(start, 60).value(a), Run(start, 60).value(b)
+        if abs(top) < _tiny(30) or abs(bottom) < _tiny(30):
+            return Match.UNSURE
+        ratio = top / bottom
+        if positive and not (abs(ratio.imag) < _tiny(30) and ratio.real > 0):
+            return Match.DIFFERENT
+        return _same(a, b, start)
+    except (TooLarge, Undefined, OverflowError):
+        return Match.UNSURE
+
+
+def distance(a: Node, b: Node) -> tuple[Any, Any] | None:
+    """|a - b| and |a| of two constants; None where they have no plain value."""
+    try:
+        digits = digits_for((a, b), ({},), _MOST_DIGITS) if not _names(a, b) else 60
+    except (TooLarge, Undefined, OverflowError):
+        return None
+    left, right = real(a, digits), real(b, digits)
+    if left is None or right is None:
+        return None
+    return abs(left - right), abs(left)
+
+
+def real(node: Node, digits: int = 60) -> Any:
+    """A constant as a real number; None where it is none."""
+    if _names(node, node):
+        return None
+    try:
+        value = Run({}, digits).value(node)
+    except (TooLarge, Undefined, OverflowError):
+        return None
+    return value.real if abs(value.imag) <= abs(value) * _tiny(40) else None
 
 
 def _infinite(node: Node) -> int:
@@ -150,190 +99,192 @@ def _infinite(node: Node) -> int:
     return 1 if node.op == "infty" else 0
 
 
-def distance(a: Node, b: Node) -> tuple[Any, Any] | None:
-    """|a - b| and |a| of two constants; None where they have no plain value."""
-    if symbols(a) | symbols(b) | _hidden(a) | _hidden(b):
-        return None
-    try:
-        left, right = _value(a, {}, 60), _value(b, {}, 60)
-    except (TooLarge, Undefined, OverflowError):
-        return None
-    return abs(left - right), abs(left)
+def _names(a: Node, b: Node) -> list[str]:
+    r"""The symbols of two trees; `\log` without a base stands for any, so its base is one."""
+    found = symbols(a) | symbols(b)
+    if any(
+        n.op == "call" and n.value == "log" and len(n.args) == 1 for t in (a, b) for n in walk(t)
+    ):
+        found |= {LOG_BASE}
+    return sorted(found)
 
 
-def proportional(a: Node, b: Node, positive: bool) -> Match:
-    """Whether a is b times a constant: two spellings of one equation or inequality."""
-    names = sorted(symbols(a) | symbols(b) | _hidden(a) | _hidden(b))
-    try:
-        start = _points(names)[0]
-        top, bottom = _value(a, start, 120), _value(b, start, 120)
-        if top == 0 or bottom == 0:
-            return Match.UNSURE
-        ratio = top / bottom
-        if positive and not (abs(ratio.imag) < 1e-60 and ratio.real > 0):
-            return Match.DIFFERENT
-        return _identity(lambda point: _agree(a, b, point, ratio), names)
-    except (TooLarge, Undefined, OverflowError):
-        return Match.UNSURE
+def _same(a: Node, b: Node, start: Point | None) -> Match:
+    """Equality of two trees, or of their ratios to their values at a point to start from."""
+    stepped = any(n.op in ("floor", "ceil") and symbols(n) for t in (a, b) for n in walk(t))
+    if stepped:
+        steps: list[tuple[Node, Node]] = []
+        a, b = _without_steps(a, steps), _without_steps(b, steps)
+        start = start and _sample(_names(a, b), 0, 1).at
+    names = _names(a, b)
+    if not names:
+        return Match.EQUAL if _agree(a, b, {}, start).equal else Match.DIFFERENT
+    match = _identity(a, b, names, start)
+    return Match.UNSURE if stepped and match is not Match.EQUAL else match
 
 
-def _hidden(node: Node) -> frozenset[str]:
-    r"""`\log` without a base stands for any: its base is one more symbol."""
-    own = node.op == "call" and node.value == "log" and len(node.args) == 1
-    rest = frozenset[str]().union(*(_hidden(arg) for arg in node.args))
-    return rest | {_LOG_BASE} if own else rest
+def _without_steps(node: Node, steps: list[tuple[Node, Node]]) -> Node:
+    """The tree with one symbol for all floors of the same; a ceiling is a floor from below."""
+    if node.op == "num" or not node.args:
+        return node
+    args = tuple(_without_steps(arg, steps) for arg in node.args)
+    node = Node(node.op, args, node.value)
+    if node.op not in ("floor", "ceil") or not symbols(node):
+        return node
+    inner = args[0] if node.op == "floor" else Node("neg", (args[0],))
+    symbol = next((s for known, s in steps if compare(known, inner) is Match.EQUAL), None)
+    if symbol is None:
+        if len(steps) == _MOST_STEPS:
+            raise TooLarge
+        symbol = Node("sym", value=f"floor {len(steps)}")
+        steps.append((inner, symbol))
+    return symbol if node.op == "floor" else Node("neg", (symbol,))
 
 
-def _points(names: list[str]) -> list[dict[str, Any]]:
-    """Three positive, two negative (one of mixed signs), three complex points; always the same."""
-    mp = _CONTEXT
-    mp.dps = 130
-    kinds = ((1, 0), (1, 0), (1, 0), (-1, 0), (-1, 0), (1, 1), (-1, 1), (-1, -1))
-    points = []
-    for n, (real, imaginary) in enumerate(kinds):
-        point = {}
-        for k, name in enumerate(names):
-            x = mp.frac(mp.sqrt(mp.mpf(7 * n + 3)) * (k + 2) + mp.ln(k + 2 + n)) * 2 + mp.mpf("0.3")
-            y = mp.frac(mp.cbrt(mp.mpf(5 * n + 2)) * (k + 3)) + mp.mpf("0.2")
-            sign = 1 if n == _MIXED and k % 2 else real
-            point[name] = x + 1 if name == _LOG_BASE else mp.mpc(sign * x, imaginary * y)
-        points.append(point)
-    return points
+class _Sample(NamedTuple):
+    at: Point
+    kind: str
+    """`positive`, `real` (with negative values) or `complex`."""
 
 
-def _identity(agree: Callable[[dict[str, Any]], _Agreement], names: list[str]) -> Match:
-    """Agreement over the reals (over the complex numbers, if the values are not real), or only
+def _points(names: list[str], far: int) -> list[_Sample]:
+    """Points of all signs and sizes, and some beyond `far`; always the same ones."""
+    samples = [_sample(names, n, scale) for n, scale in enumerate((1, 1, 12, 800))]
+    samples += [_sample(names, 4 + n, 1, uneven=n + 1) for n in range(2 if len(names) > 1 else 0)]
+    for n, negative in enumerate(_signs(len(names))):
+        for m, scale in enumerate((1, 12, 800) if len(names) < 3 else (1, 30)):
+            samples.append(_sample(names, 10 + 3 * n + m, scale, negative))
+        if far:
+            samples.append(_sample(names, 70 + n, far, negative))
+    if far:
+        samples.append(_sample(names, 6, far))
+    return samples + [_complex_sample(names, n) for n in range(4)]
+
+
+def _signs(count: int) -> list[frozenset[int]]:
+    """Which symbols are negative: every choice of up to three, else one, two or all of them."""
+    several = range(1, count + 1 if count <= _ALL_SIGNS else 3)
+    found = [frozenset(c) for size in several for c in itertools.combinations(range(count), size)]
+    found = found if count <= _ALL_SIGNS else found[:_MOST_SIGNS]
+    return list(dict.fromkeys([*found, frozenset(range(count))]))
+
+
+def _sample(
+    names: list[str], n: int, scale: int, negative: frozenset[int] = frozenset(), uneven: int = 0
+) -> _Sample:
+    """One real point; where it is uneven, every second symbol is much larger than the others."""
+    MP.dps = 130
+    point = {}
+    for k, name in enumerate(names):
+        x = MP.frac(MP.sqrt(MP.mpf(7 * n + 3)) * (k + 2) + MP.ln(k + 2 + n)) * 2 + MP.mpf("0.3")
+        large = _UNEVEN if uneven and (k + uneven) % 2 else 1
+        x = (-x if k in negative else x) * scale * large
+        point[name] = abs(x) + 2 if name == LOG_BASE else x
+    return _Sample(point, "real" if negative else "positive")
+
+
+def _complex_sample(names: list[str], n: int) -> _Sample:
+    point = _sample(names, 20 + n, 1, frozenset(range(n % 2, len(names), 1 + n // 2))).at
+    for k, name in enumerate(names):
+        y = MP.frac(MP.cbrt(MP.mpf(5 * n + 102)) * (k + 3)) + MP.mpf("0.2")
+        if name != LOG_BASE:
+            point[name] = MP.mpc(point[name], y if (k + n) % 2 else -y)
+    return _Sample(point, "complex")
+
+
+def _identity(a: Node, b: Node, names: list[str], start: Point | None) -> Match:
+    """Agreement over the reals (over the complex numbers, where the values are not real), or only
     at positive points, or not.
 
     A real function need not agree where both sides leave the reals: sqrt(1/n) = 1/sqrt(n).
     """
-    doubtful = Match.UNSURE if _LOG_BASE in names else Match.DIFFERENT
-    points = _points(names)
-    positive = [agree(point) for point in points[:3]]
-    if not all(p.equal for p in positive):
-        return doubtful
-    real = all(p.real == 2 for p in positive)
-    valid = 0
-    for point in points[3:5] if real else points[3:]:
-        try:
-            found = agree(point)
-        except (Undefined, TooLarge):
+    doubtful = Match.UNSURE if LOG_BASE in names else Match.DIFFERENT
+    seen: set[tuple[Node, int]] = set()
+    counts = {"positive": 0, "real": 0, "complex": 0}
+    is_real, likely = True, False
+    for at, kind in _points(names, _far(a, b)):
+        if kind == "complex" and is_real:
             continue
-        if not found.equal and not (real and found.real == 0):
-            return Match.LIKELY
-        valid += 1
-    return Match.EQUAL if real or valid >= 3 else Match.LIKELY
+        try:
+            found = _agree(a, b, at, start)
+        except (TooLarge, Undefined, OverflowError):
+            continue
+        if kind == "positive":
+            if not found.equal:
+                return doubtful
+            is_real = is_real and found.real == 2
+        elif not found.equal:
+            if found.real == 0 and is_real:
+                continue
+            likely = True
+        counts[kind] += 1
+        seen |= found.signs
+    if counts["positive"] < 2 or (not is_real and counts["complex"] < 2):
+        return Match.UNSURE
+    if likely:
+        return Match.LIKELY
+    return Match.EQUAL if _pieces_seen(a, b, seen) else Match.UNSURE
+
+
+def _far(a: Node, b: Node) -> int:
+    """How far out something may happen: beyond the largest number in the trees."""
+    numbers = [abs(n.value) for t in (a, b) for n in walk(t) if isinstance(n.value, Fraction)]
+    largest = max([n for n in numbers if n <= _TOO_FAR], default=Fraction(0))
+    return 4 * int(largest) if largest > _FAR else 0
+
+
+def _pieces_seen(a: Node, b: Node, seen: set[tuple[Node, int]]) -> bool:
+    """Whether every absolute value was seen on both sides of zero, or stands in both trees."""
+    bars = [[n for n in walk(t) if n.op == "abs" and symbols(n)] for t in (a, b)]
+    for mine, others in (bars, bars[::-1]):
+        for node in mine:
+            both = (node, 1) in seen and (node, -1) in seen
+            if not both and not any(_same_bars(node, other) for other in others):
+                return False
+    return True
+
+
+def _same_bars(one: Node, other: Node) -> bool:
+    return proportional(one.args[0], other.args[0], positive=False) is Match.EQUAL
 
 
 class _Agreement(NamedTuple):
     equal: bool
     real: int
     """How many of the two values are real."""
+    signs: set[tuple[Node, int]]
 
 
-def _agree(a: Node, b: Node, point: dict[str, Any], ratio: Any = 1) -> _Agreement:
-    """Equal at this point with 60 and with 120 digits."""
-    found = []
-    left = right = _CONTEXT.zero
-    for digits in (60, 120):
-        left, right = _value(a, point, digits), _value(b, point, digits) * ratio
-        size = max(abs(left), abs(right))
-        close = size == 0 or abs(left - right) <= size * _tiny(digits - _GUARD)
-        found.append(_CONTEXT.zero if close else size)
-    real = sum(abs(v.imag) <= abs(v) * _tiny(60 - _GUARD) for v in (left, right))
-    # Two ways to write zero leave noise that shrinks with the precision; a small value does not.
-    zero = all(found) and found[1] <= found[0] * _tiny(60 - _GUARD)
-    return _Agreement(equal=zero or not any(found), real=real)
+def _agree(a: Node, b: Node, point: Point, start: Point | None) -> _Agreement:
+    """Whether a and b (or a over its value at `start`, and b over its own) are equal here.
+
+    Twice, with twice the digits: the same up to what rounding leaves of the largest value that
+    occurs. The digits reach so far below the smallest one that no true difference hides there.
+    """
+    at = (point,) if start is None else (point, start)
+    enough = digits_for((a, b), at, _MOST_AT_POINT if point else _MOST_DIGITS)
+    equal, signs = True, set[tuple[Node, int]]()
+    left = right = MP.zero
+    for digits in (enough, 2 * enough):
+        runs = [Run(p, digits) for p in (point, point, *(at[1:] * 2))]
+        left, right = runs[0].value(a), runs[1].value(b)
+        largest = max(runs[0].high, runs[1].high)
+        if start is not None:
+            left, right = left * runs[2].value(b), right * runs[3].value(a)
+            largest += max(runs[2].high, runs[3].high)
+        signs = runs[0].signs | runs[1].signs
+        equal = equal and abs(left - right) <= MP.ldexp(1, largest) * _tiny(digits - _GUARD)
+    real_ = sum(abs(v.imag) <= abs(v) * _tiny(60 - _GUARD) for v in (left, right))
+    return _Agreement(equal=bool(equal), real=real_, signs=signs)
 
 
 def _tiny(digits: int) -> Any:
-    return _CONTEXT.mpf(10) ** -digits
+    return MP.mpf(10) ** -digits
 
 
-def _value(node: Node, point: dict[str, Any], digits: int) -> Any:
-    _CONTEXT.dps = digits
-    try:
-        value = _CONTEXT.mpc(_number(node, point))
-    except (ZeroDivisionError, ValueError, _CONTEXT.NoConvergence):
-        raise Undefined from None
-    if not (_CONTEXT.isfinite(value.real) and _CONTEXT.isfinite(value.imag)):
-        raise Undefined
-    return value
-
-
-def _number(node: Node, point: dict[str, Any]) -> Any:
-    mp = _CONTEXT
-    if node.op == "num":
-        assert isinstance(node.value, Fraction)
-        return mp.mpf(node.value.numerator) / node.value.denominator
-    if node.op == "sym":
-        return mp.mpmathify(point[str(node.value)])
-    if node.op in ("pi", "e", "i"):
-        return {"pi": mp.pi, "e": mp.e, "i": mp.j}[node.op] * 1
-    args = [_number(arg, point) for arg in node.args]
-    if node.op == "call":
-        return _call(str(node.value), args, point)
-    rule = _NUMERIC.get(node.op)
-    if rule is None:
-        raise Undefined
-    return rule(*args)
-
-
-def _call(name: str, args: list[Any], point: dict[str, Any]) -> Any:
-    mp = _CONTEXT
-    x = args[0]
-    if name == "log":
-        return mp.ln(x) / (mp.ln(args[1]) if len(args) > 1 else mp.mpf(point[_LOG_BASE].real))
-    if abs(x) > _MAX_EXPONENT and name != "ln":
-        raise TooLarge
-    plain = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
-    return getattr(mp, plain.get(name, name))(x)
-
-
-def _numeric_power(a: Any, b: Any) -> Any:
-    mp = _CONTEXT
-    if a == 0:
-        if mp.im(b) != 0 or mp.re(b) <= 0:
-            raise Undefined
-        return mp.mpf(0)
-    if abs(b) * (1 + abs(mp.mag(a))) > _MAX_EXPONENT:
-        raise TooLarge
-    return mp.power(a, b)
-
-
-def _numeric_root(a: Any, degree: Any) -> Any:
-    mp = _CONTEXT
-    if degree == 0:
-        raise Undefined
-    odd = mp.im(degree) == 0 and mp.isint(degree) and int(mp.re(degree)) % 2 == 1
-    if odd and mp.im(a) == 0 and mp.re(a) < 0:
-        return -_numeric_power(-a, 1 / degree)
-    return _numeric_power(a, 1 / degree)
-
-
-def _gamma(a: Any) -> Any:
-    if abs(a) > _MAX_FACTORIAL:
-        raise TooLarge
-    return _CONTEXT.gamma(a + 1)
-
-
-def _real(a: Any) -> Any:
-    if _CONTEXT.im(a) != 0:
-        raise Undefined
-    return _CONTEXT.re(a)
-
-
-_NUMERIC: dict[str, Callable[..., Any]] = {
-    "neg": lambda a: -a,
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "pow": _numeric_power,
-    "root": _numeric_root,
-    "fact": _gamma,
-    "binom": lambda a, b: _gamma(a) / (_gamma(b) * _gamma(a - b)),
-    "abs": lambda a: abs(a),
-    "floor": lambda a: _CONTEXT.floor(_real(a)),
-    "ceil": lambda a: _CONTEXT.ceil(_real(a)),
-}
+def scaled(node: Node, factor: Fraction) -> Node:
+    """The tree times a number."""
+    if factor == 1:
+        return node
+    whole = factor.denominator == 1
+    return Node("mul", (num(int(factor)) if whole else Node("num", value=factor), node))

@@ -59,9 +59,32 @@ class Verifier:
     def perturb(self, problem: Problem) -> Iterator[str]:
         choices = _choices(problem)
         right = _right(problem, choices)
-        for wrong in (n for n in range(len(choices)) if n != right):
-            yield f"The answer is \\boxed{{{string.ascii_uppercase[wrong]}}}."
-        yield "The answer is (" + ") or (".join(string.ascii_uppercase[: len(choices)]) + ")."
+        letters = string.ascii_uppercase[: len(choices)]
+        given, others = letters[right], letters[:right] + letters[right + 1 :]
+        for content in _other_contents(choices, given, others):
+            if _key(content) != _key(choices[right]):
+                yield f"The answer is \\boxed{{{content}}}."
+        for wrong in others:
+            yield f"\\boxed{{{given}}} or \\boxed{{{wrong}}}"
+            yield f"I choose \\boxed{{{given}}}. Wait, the answer is {wrong}."
+            yield f"<think>\\boxed{{{given}}}</think>\nThe answer is ({wrong})."
+        yield "The answer is (" + ") or (".join(letters) + ")."
+        yield f"The answer is not \\boxed{{{given}}}."
+        yield f"<think>The answer is \\boxed{{{given}}}."
+
+
+def _other_contents(choices: list[str], given: str, others: str) -> Iterator[str]:
+    """What a box with a wrong answer may hold; one may be the text of the right choice."""
+    yield from others
+    for wrong in others:
+        text = choices[string.ascii_uppercase.index(wrong)].strip()
+        yield from (f"\\text{{({wrong})}}", f"{wrong}{given}", f"{given}, {wrong}")
+        if _key(text):
+            yield from (f"{given}. {text}", f"{given} or {text}")
+    yield "/".join(sorted(given + others))
+    yield from ("", "all of the above", "none of the above", "?", "1", "0", given * 2)
+    # Letters that look like Latin ones.
+    yield from ("\u0391", "\u0410", "\u0412", "\uff21", "\u24b6", "\U0001d400")
 
 
 def _choices(problem: Problem) -> list[str]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from factory.types import Completion, Judgement, Outcome, Problem
 from verifiers import _final
+from verifiers._edits import edits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,12 @@ class Verifier:
 
     def perturb(self, problem: Problem) -> Iterator[str]:
         answer = _reference(problem)
-        for wrong in (answer + "x", "x" + answer, answer[:-1] + "~"):
-            yield f"\\boxed{{{wrong}}}"
+        others = list(edits(answer))
+        for wrong in others:
+            yield wrong if "\n" in answer else f"\\boxed{{{wrong}}}"
+        yield f"\\boxed{{{others[0]}}} or \\boxed{{{answer}}}"
+        yield f"\\boxed{{{answer}}} or \\boxed{{{others[0]}}}"
+        yield f"<think>{self.reference(problem)}"
 
     def _unboxed(self, problem: Problem, completion: Completion) -> tuple[str, ...]:
         text = (_final.final_part(completion) or "").strip()

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from factory.types import Completion, Judgement, Outcome, Problem
 from verifiers import _final, _gym_tasks
+from verifiers._probes import NO_ANSWERS
+
+_USELESS = (
+    "zzz", "-271828", "nan", "inf", "1e999", "...", "~", "#", "@@@", "null", "undefined",
+    "none of these", "lorem ipsum", "yes and no", "zz, zz, zz", "the reference answer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +71,18 @@ class Verifier:
         return score, f"score {score:g}"
 
     def perturb(self, problem: Problem) -> Iterator[str]:
-        _entry(problem)
-        for wrong in ("I do not know", "zzz", "-271828"):
+        _, entry = _entry(problem)
+        for wrong in (*_near(entry["answer"]), *_USELESS, *NO_ANSWERS):
             yield f"<answer>{wrong}</answer>"
+        yield f"<think>{self.reference(problem)}</think>"
+        yield f"<think>{self.reference(problem)}"
+
+
+def _near(answer: str) -> Iterator[str]:
+    """Answers that no task takes, though they nearly are the reference."""
+    if number := re.fullmatch(r"(-?)([0-9]*\.?[0-9]*)([0-9])", answer):
+        yield number[1] + number[2] + str((int(number[3]) + 1) % 10)
+    yield from (f"{answer} zzz", f"not {answer}", f"zzz {answer}", f"{answer} or zzz")
 
 
 @functools.cache

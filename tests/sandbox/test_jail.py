@@ -321,6 +321,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_tier_that_cannot_be_had_names_the_others(monkeypatch):
     monkeypatch.setattr(spawn.shutil, "which", lambda _: None)
-    with pytest.raises(SandboxError, match=r"apt install bubblewrap.*landlock.*remote"):
-        with open_sandbox("namespaces"):
-            pass
+    wanted = r"apt install bubblewrap.*landlock.*remote"
+    with pytest.raises(SandboxError, match=wanted), open_sandbox("namespaces"):
+        pass
