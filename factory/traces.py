@@ -5,19 +5,19 @@ problems -> rollouts -> verdicts -> traces -> shards -> hub
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pydantic
 
-from factory import near
+from factory import quality as rules
+from factory.distinct import Measure, Prefer, Text, choose
+from factory.quality import THINK, THINK_END, Flaw, Quality
 from factory.types import Outcome, Problem, Rollout, Trace, Verdict
 
-THINK = "<think>"
-THINK_END = "</think>"
+COMPLETE = Quality(max_repetition=None, max_loop=None, printable=False, secrets=False)
+"""That the model was done and its reply can be taken apart; nothing about what it says."""
 
 ConfigName = Literal[
     "all", "preference", "unpaired", "rl", "stepwise", "reasoning_content", "thinking"
@@ -29,13 +29,18 @@ class TraceOptions(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    quality: Quality = Quality()
+    """What a correct rollout must also be."""
     max_per_problem: int = pydantic.Field(default=4, ge=1)
     """Most traces kept of one problem."""
     near_duplicates: float | None = pydantic.Field(default=0.8, gt=0, le=1)
     """Jaccard index of word 5-shingles from which on a trace repeats a kept one of its problem;
     None keeps all but exact repeats."""
-    prefer: Literal["first", "shortest", "longest"] = "first"
-    """Which ones, where there are more: the first sampled, or by generated tokens."""
+    prefer: Prefer = "first"
+    """Which ones, where there are more: the first sampled; by generated tokens the shortest, the
+    longest, or a spread from one to the other; or those that are most different."""
+    measure: Measure = "auto"
+    """What makes traces different, for `prefer: different` alone."""
     configs: tuple[ConfigName, ...] = ("all", "preference", "unpaired", "rl", "stepwise")
     """What is published beside `default`, each a config of the same dataset
     (`factory.configs`). The other two repeat `default` with the reasoning in a field of its own."""
@@ -69,7 +74,10 @@ class Selection:
     kept: list[Trace]
     """By index."""
     dropped: dict[str, int]
-    """Correct rollouts that were not kept: reason -> how many."""
+    """Correct rollouts that were not kept: rule -> how many."""
+    flaws: dict[int, Flaw]
+    """What was found in those of them that are unfit by themselves, by index. A reason may quote
+    what it found, personal data too."""
     all: list[Trace]
     """Every rollout that came to an end, by index."""
 
@@ -84,23 +92,38 @@ class Reply:
 
 
 def select(group: Group, options: TraceOptions) -> Selection:
-    """The traces of one problem: correct, complete, different, and at most so many."""
+    """The traces of one problem: correct, fit to be trained on, different, and at most so many."""
     traces = _traces(group)
-    dropped: Counter[str] = Counter()
-    kept: list[Trace] = []
-    sketches: list[near.Sketch] = []
-    digests: set[bytes] = set()
-    correct = (t for t in traces if t.verdict.outcome is Outcome.CORRECT)
-    for trace in sorted(correct, key=_order(options.prefer)):
-        reason = flaw(trace) or _repeat(trace, digests, sketches, options.near_duplicates)
-        if not reason and len(kept) == options.max_per_problem:
-            reason = "over_max_per_problem"
-        if reason:
-            dropped[reason] += 1
-        else:
-            kept.append(trace)
-    kept.sort(key=lambda trace: trace.rollout.index)
-    return Selection(kept=kept, dropped=dict(sorted(dropped.items())), all=traces)
+    fit: list[Trace] = []
+    flaws: dict[int, Flaw] = {}
+    for trace in traces:
+        if trace.verdict.outcome is Outcome.CORRECT:
+            if found := flaw(trace, options.quality):
+                flaws[trace.rollout.index] = found
+            else:
+                fit.append(trace)
+    choice = choose(
+        [_text(trace) for trace in fit],
+        options.max_per_problem,
+        prefer=options.prefer,
+        measure=options.measure,
+        near_duplicates=options.near_duplicates,
+    )
+    dropped = Counter([*(found.rule for found in flaws.values()), *choice.dropped.values()])
+    return Selection(
+        kept=[trace for trace in fit if trace.rollout.index not in choice.dropped],
+        dropped=dict(sorted(dropped.items())),
+        flaws=flaws,
+        all=traces,
+    )
+
+
+def flaw(trace: Trace, options: Quality = COMPLETE) -> Flaw | None:
+    """Why a judged rollout is unfit; None where it is not."""
+    reward = trace.verdict.reward
+    if reward is not None and not 0.0 <= reward <= 1.0:  # NaN fails this too
+        return Flaw("bad_reward", f"reward {reward!r} is not from 0 to 1")
+    return rules.flaw(trace, options)
 
 
 def take_apart(text: str, reasoning: str | None) -> Reply | None:
@@ -151,42 +174,8 @@ def _traces(group: Group) -> list[Trace]:
     ]
 
 
-def _order(prefer: Literal["first", "shortest", "longest"]) -> Callable[[Trace], tuple[int, int]]:
-    sign = {"first": 0, "shortest": 1, "longest": -1}[prefer]
-    return lambda trace: (sign * trace.rollout.completion.num_tokens, trace.rollout.index)
-
-
-def flaw(trace: Trace) -> str:
-    """Why a judged rollout is not fit to be trained on; empty where it is."""
-    completion, reward = trace.rollout.completion, trace.verdict.reward
-    if reward is not None and not 0.0 <= reward <= 1.0:  # NaN fails this too
-        return "bad_reward"
-    if completion.finish_reason != "stop":
-        return "cut_off"
-    reply = take_apart(completion.text, completion.reasoning)
-    if reply is None:
-        return "malformed_think"
-    return "" if reply.answer.strip() else "no_reply"
-
-
-def _repeat(
-    trace: Trace, digests: set[bytes], sketches: list[near.Sketch], threshold: float | None
-) -> str:
-    """Whether the text repeats an earlier one; where not, it is one from now on."""
+def _text(trace: Trace) -> Text[int]:
+    """What is compared with the other traces; a lone surrogate could not be hashed."""
     completion = trace.rollout.completion
     text = f"{completion.reasoning or ''}\n{completion.text}".encode("utf-8", "replace").decode()
-    tokens = near.words(text)
-    digest = hashlib.blake2b("\0".join(tokens).encode(), digest_size=16).digest()
-    if digest in digests:
-        return "duplicate"
-    if threshold is not None:
-        sketch = near.sketch_words(tokens)
-        if _any_near(sketch, sketches, threshold):
-            return "near_duplicate"
-        sketches.append(sketch)
-    digests.add(digest)
-    return ""
-
-
-def _any_near(sketch: near.Sketch, sketches: Sequence[near.Sketch], threshold: float) -> bool:
-    return any(near.similarity(sketch, other, threshold) >= threshold for other in sketches)
+    return Text(trace.rollout.index, text, completion.num_tokens)

@@ -142,6 +142,7 @@ def test_large_odd_and_broken_texts_go_through_every_config(tmp_path):
     group = with_text(make_group(1, outcomes), texts.__getitem__)
     problem = replace(group.problem, spec={"tests": ["\ud83d"]}, metadata={"x": float("nan")})
     options = {"configs": [config.name for config in CONFIGS[1:]], "step_rollouts": 2}
+    options["quality"] = {"printable": False}
     run([replace(group, problem=problem)], tmp_path / "d", **options)
     (pair, other) = load(tmp_path / "d", "preference", tmp_path / "cache")["train"]
     assert len(pair["chosen"][0]["content"]) == len(pair["rejected"][0]["content"]) == 5_000_000

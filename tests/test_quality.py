@@ -31,6 +31,10 @@ def rule(made, **options):
     return found and found.rule
 
 
+def test_a_long_run_without_a_space_is_searched_in_no_time():
+    assert secret("eyJ" * 100_000) is None
+
+
 def test_a_good_trace_passes_every_rule():
     assert rule(trace()) is None
     assert rule(trace("The answer is 4.", reasoning="2 and 2 make 4.")) is None

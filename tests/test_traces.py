@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.traces import Group, Reply, TraceOptions, select, take_apart
+from factory.quality import Flaw, Quality
+from factory.traces import Group, Reply, TraceOptions, flaw, select, take_apart
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
 
 PROBLEM = Problem(id=problem_id("2 + 2?"), prompt="2 + 2?", answer="4", verifier="math")
 EXACT_ONLY = TraceOptions(near_duplicates=None, max_per_problem=99)
+ANY_TEXT = Quality(max_repetition=None, max_loop=None, printable=False, secrets=False)
 
 
 def judged(index, text, outcome=Outcome.CORRECT, *, reason="stop", tokens=5, reasoning=None):
@@ -110,12 +112,48 @@ def test_correct_rollouts_unfit_for_training_are_dropped_by_reason():
         EXACT_ONLY,
     )
     assert indices(selection.kept) == [0]
-    assert selection.dropped == {
-        "cut_off": 1,
-        "duplicate": 1,
-        "malformed_think": 2,
-        "no_reply": 1,
+    assert selection.dropped == {"duplicate": 1, "finish": 1, "think": 3}
+    assert {index: found.rule for index, found in selection.flaws.items()} == {
+        1: "think",
+        2: "think",
+        3: "finish",
+        4: "think",
     }
+    assert selection.flaws[3].reason == "finish reason 'length', not 'stop'"
+
+
+def test_quality_is_asked_of_correct_rollouts_before_any_is_compared_or_counted():
+    pairs = [
+        judged(0, long_text(1) + " \x07"),
+        judged(1, long_text(1)),
+        judged(2, long_text(2), tokens=3),
+        judged(3, long_text(3) + " \x07", Outcome.INCORRECT),
+    ]
+    strict = TraceOptions(max_per_problem=1, quality=Quality(min_tokens=4))
+    selection = select(group(*pairs), strict)
+    assert indices(selection.kept) == [1]
+    assert selection.dropped == {"length": 1, "unprintable": 1}
+    assert selection.flaws[2] == Flaw("length", "3 tokens, at least 4 are wanted")
+    loose = select(group(*pairs), TraceOptions(quality=ANY_TEXT))
+    assert (indices(loose.kept), loose.dropped) == ([0, 2], {"near_duplicate": 1})
+    assert loose.flaws == {}
+
+
+def test_a_lone_surrogate_is_compared_where_it_is_allowed():
+    pairs = [judged(0, "a \ud800"), judged(1, "a \ud800"), judged(2, "b \udfff")]
+    selection = select(group(*pairs), TraceOptions(quality=ANY_TEXT))
+    assert (indices(selection.kept), selection.dropped) == ([0, 2], {"duplicate": 1})
+    assert select(group(*pairs), TraceOptions()).dropped == {"unprintable": 3}
+
+
+TAGGED = st.lists(st.sampled_from(["<think>", "</think>", "a", " ", "\n"]), max_size=6)
+
+
+@given(TAGGED.map("".join), st.none() | TAGGED.map("".join))
+def test_what_has_no_flaw_can_be_taken_apart(text, reasoning):
+    (trace,) = select(group(judged(0, text, reasoning=reasoning)), EXACT_ONLY).all
+    reply = take_apart(text, reasoning)
+    assert (flaw(trace) is None) == (reply is not None and bool(reply.answer.strip()))
 
 
 WORDS = [f"w{n}" for n in range(500)]
@@ -149,19 +187,46 @@ def test_reasoning_kept_apart_counts_like_inline_reasoning():
 
 
 @pytest.mark.parametrize(
-    ("prefer", "kept"), [("first", [0, 1]), ("shortest", [1, 3]), ("longest", [0, 2])]
+    ("prefer", "kept"),
+    [
+        ("first", [0, 1]),
+        ("shortest", [1, 3]),
+        ("longest", [0, 2]),
+        ("spread", [0, 1]),
+        ("different", [0, 4]),
+    ],
 )
 def test_the_cap_keeps_the_preferred_and_the_order_stays(prefer, kept):
-    lengths = [30, 10, 30, 10, 20]
-    pairs = [judged(i, long_text(i), tokens=n) for i, n in enumerate(lengths)]
+    lengths = [40, 10, 30, 15, 20]
+    half = long_text(9)
+    starts = [half, half, half, half, long_text(8)]
+    pairs = [
+        judged(i, f"{start} {long_text(i)}", tokens=n)
+        for i, (start, n) in enumerate(zip(starts, lengths, strict=True))
+    ]
     selection = select(group(*pairs), TraceOptions(max_per_problem=2, prefer=prefer))
     assert indices(selection.kept) == kept
     assert selection.dropped == {"over_max_per_problem": 3}
 
 
+def test_different_measures_by_what_it_is_told():
+    sums = [["3 + 4 = 7", "7 + 1 = 8"], ["3 + 4 = 7", "7 + 1 = 8"], ["2 * 4 = 8", "8 - 0 = 8"]]
+    fillers = [long_text(1), long_text(2), long_text(1, changes=5)]
+    pairs = [
+        judged(i, f"{filler}\n" + "\n".join(f"So ${line}$." for line in lines))
+        for i, (filler, lines) in enumerate(zip(fillers, sums, strict=True))
+    ]
+    for measure, kept in (("auto", [0, 2]), ("equations", [0, 2]), ("words", [0, 1])):
+        options = {"prefer": "different", "measure": measure, "near_duplicates": None}
+        selection = select(group(*pairs), TraceOptions(max_per_problem=2, **options))
+        assert indices(selection.kept) == kept
+
+
 def test_unknown_options_and_values_are_errors():
     for options in (
         {"prefers": "first"},
+        {"measure": "letters"},
+        {"quality": {"min_token": 3}},
         {"prefer": "random"},
         {"max_per_problem": 0},
         {"max_pairs": 0},
@@ -180,6 +245,7 @@ def test_a_correct_rollout_without_a_sound_reward_is_not_kept(reward):
     rollout, verdict = judged(0, "4")
     selection = select(group((rollout, replace(verdict, reward=reward))), TraceOptions())
     assert (selection.kept, selection.dropped) == ([], {"bad_reward": 1})
+    assert str(reward) in selection.flaws[0].reason
 
 
 outcomes = st.sampled_from([None, *Outcome])
@@ -196,13 +262,18 @@ rollouts = st.lists(
 
 
 @settings(deadline=None)
-@given(rollouts, st.integers(1, 4), st.sampled_from(["first", "shortest", "longest"]), st.randoms())
+@given(
+    rollouts,
+    st.integers(1, 4),
+    st.sampled_from(["first", "shortest", "longest", "spread", "different"]),
+    st.randoms(),
+)
 def test_selection_is_sound_complete_and_deterministic(drawn, most, prefer, rng):
     pairs = [
         judged(i, text, outcome, reason=reason, tokens=tokens)
         for i, (text, outcome, reason, tokens) in enumerate(drawn)
     ]
-    options = TraceOptions(max_per_problem=most, prefer=prefer)
+    options = TraceOptions(max_per_problem=most, prefer=prefer, quality=ANY_TEXT)
     selection = select(group(*pairs), options)
     shuffled = list(pairs)
     rng.shuffle(shuffled)
@@ -219,4 +290,5 @@ def test_selection_is_sound_complete_and_deterministic(drawn, most, prefer, rng)
 def test_five_megabyte_traces():
     pairs = [judged(i, long_text(i) + " so" * 1_600_000) for i in range(2)]
     pairs.append(judged(2, pairs[0][0].completion.text + " done"))
-    assert indices(select(group(*pairs), TraceOptions()).kept) == [0, 1]
+    assert indices(select(group(*pairs), TraceOptions(quality=ANY_TEXT)).kept) == [0, 1]
+    assert select(group(*pairs), TraceOptions()).dropped == {"repetition": 3}
