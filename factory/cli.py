@@ -83,6 +83,10 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("--repo", required=True, metavar="NAMESPACE/NAME")
     publish.add_argument("--private", action="store_true")
     publish.add_argument("--revision", metavar="BRANCH")
+    publish.add_argument("--tag", metavar="TAG", help="name this version; never moved")
+    publish.add_argument(
+        "--pull-request", metavar="TITLE", help="propose it instead of writing to a branch"
+    )
 
     add("list", list_plugins)
     return top
@@ -216,7 +220,14 @@ def publish_run(arguments: argparse.Namespace) -> int:
     folder = arguments.dir / "dataset"
     if not folder.is_dir():
         raise LedgerError(f"{arguments.dir} holds no dataset; run or `factory curate` it first")
-    done = publish(folder, arguments.repo, private=arguments.private, revision=arguments.revision)
+    done = publish(
+        folder,
+        arguments.repo,
+        private=arguments.private,
+        revision=arguments.revision,
+        tag=arguments.tag,
+        pull_request=arguments.pull_request,
+    )
     if done.commit is None:
         print(f"{done.url}: nothing new to publish")
     else:

@@ -8,7 +8,6 @@ pass is tried again after pauses that double, and what no waiting heals ends at 
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable
@@ -40,6 +39,8 @@ MAX_SILENCE = 300.0
 """Seconds without a byte before a connection is given up; the Hub works on a commit for 60."""
 SIGNED = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
 """An address with a query: of a storage it holds a signature that lets anyone in for a while."""
+REFUSALS = ("Invalid metadata", "LFS batch API returned errors")
+"""How the client begins to tell what the Hub has against a card or a file."""
 NONSENSE = (KeyError, TypeError, AttributeError)
 """How the client fails on a reply of the wrong shape: a proxy's, or half of one."""
 
@@ -117,13 +118,13 @@ def _status(error: BaseException) -> int | None:
 def _hopeless(error: BaseException) -> str | None:
     """What to do about an error that no waiting heals; None for one that may pass."""
     status = _status(error)
+    if LOST_CONTENT in str(error) or _is_of_storage(error):
+        return None
     if status == 401:
         return (
             "the Hub token is invalid or has expired; set HF_TOKEN or run `hf auth login`, and run "
             "the same command again: what has been uploaded is not uploaded again"
         )
-    if LOST_CONTENT in str(error) or _is_of_storage(error):
-        return None
     if status == 403:
         return "the Hub refused (403); does the token have write access to the namespace?"
     # 409 and 412: another commit came first, or ours did and its reply was lost.
@@ -135,8 +136,8 @@ def _hopeless(error: BaseException) -> str | None:
         return "access was denied; check the Hub token and the files' permissions"
     if isinstance(error, OSError) and error.filename is not None:
         return "a file of the dataset folder cannot be read any more"
-    # A reply that is no JSON is a proxy's error page; other values are the caller's own.
-    if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
+    # Other values that the client does not like are replies in disorder: a proxy's, or half of one.
+    if isinstance(error, ValueError) and str(error).startswith(REFUSALS):
         return "the Hub refused the dataset"
     return None
 

@@ -8,7 +8,6 @@ in this process with both patched; `load_dataset` has no such way and runs in on
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
@@ -22,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from factory.errors import PublishError
 from factory.hub import Published, publish
 from factory.patience import MAX_FAILURES, QUOTA_PAUSE
 from tests.hub_double import HubDouble
+from tests.hub_double.dataset import CARD, THREE, TWO, row, write_dataset
 
 # The client's own LFS upload passes a file in a way that its HTTP library deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -42,70 +40,6 @@ QUOTA_TEXT = (
 )
 QUOTA_HEADERS = {"RateLimit": '"api";r=949;t=55'}
 NOT_YET = {"X-Error-Code": "RevisionNotFound"}
-
-SCHEMA = pa.schema(
-    [
-        *[(name, pa.string()) for name in ("uuid", "problem_id", "source", "source_id", "domain")],
-        ("problem", pa.string()),
-        ("answer", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        *[(name, pa.string()) for name in ("model", "prompt_template", "sampling")],
-        ("finish_reason", pa.string()),
-        *[(name, pa.int32()) for name in ("prompt_tokens", "completion_tokens")],
-        ("reasoning_tokens", pa.int32()),
-        ("correct", pa.bool_()),
-        ("score", pa.float32()),
-        *[(name, pa.string()) for name in ("verifier", "verifier_version")],
-        *[(name, pa.int16()) for name in ("generation_index", "num_generations")],
-        ("pass_rate", pa.float32()),
-        *[(name, pa.string()) for name in ("license", "run_id")],
-    ]
-)
-
-CARD = """---
-license: apache-2.0
-configs:
-- config_name: default
-  default: true
-  data_files: [{split: train, path: data/train-*}]
-- config_name: all
-  data_files: [{split: train, path: all/train-*}]
----
-
-# Traces
-"""
-
-
-def row(number: int) -> dict[str, Any]:
-    answer = f"<think>\n{number} + {number}\n</think>\n\n\\boxed{{{2 * number}}}"
-    turns = [("user", f"What is {number} + {number}?"), ("assistant", answer)]
-    values = {name: f"{name} {number}" for name in SCHEMA.names}
-    values |= {"messages": [{"role": role, "content": text} for role, text in turns]}
-    values |= {f.name: number for f in SCHEMA if pa.types.is_integer(f.type)}
-    values |= {"correct": True, "score": 1.0, "pass_rate": 0.5}
-    return values
-
-
-def write_dataset(folder: Path, shards: dict[str, range], card: str = CARD) -> Path:
-    """A finished dataset folder; replaces what it held."""
-    for old in folder.rglob("*.parquet"):
-        old.unlink()
-    listed = []
-    for name, numbers in shards.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist([row(n) for n in numbers], SCHEMA), path)
-        data = path.read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        size = {"num_rows": len(numbers), "num_bytes": len(data)}
-        listed.append({"path": name, **size, "sha256": sha256})
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    (folder / "manifest.json").write_text(json.dumps({"shards": listed}), encoding="utf-8")
-    return folder
-
-
-TWO = {"data/train-00000.parquet": range(3), "all/train-00000.parquet": range(5)}
-THREE = {**TWO, "data/train-00001.parquet": range(3, 6)}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -439,9 +373,9 @@ def test_a_folder_that_is_not_whole(
 
 
 def test_a_card_that_the_hub_refuses(lfs_hub: HubDouble, tmp_path: Path) -> None:
-    folder = write_dataset(tmp_path / "dataset", TWO, card="---\n\tlicense: mit\n---\n")
-    sleep = Sleeper()
-    with pytest.raises(PublishError, match=r"Invalid metadata in README\.md.* a tab cannot indent"):
+    card = CARD.replace("license: apache-2.0", "license: [made, up]")
+    folder, sleep = write_dataset(tmp_path / "dataset", TWO, card=card), Sleeper()
+    with pytest.raises(PublishError, match=r'Invalid metadata in README\.md.*"license" must be a'):
         push(folder, sleep=sleep)
     assert not sleep.pauses
     assert len(lfs_hub.repositories[REPO].history()) == 1

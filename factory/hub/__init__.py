@@ -7,7 +7,8 @@ and sends only that, as one commit on top of exactly that head. So "run the same
 is the answer to a kill, and "try again" the answer to a lost reply: a commit that landed
 although its reply did not is found in place and not sent twice.
 
-The card, its plots, the manifest, the recipe and the shards are replaced. Removed are shards of a
+The card, its plots, the manifest, the recipe and the shards are replaced; where the card's
+snippets say NAMESPACE/NAME, the published one says which. Removed are shards of a
 split that the folder has, under names that it has not: the card's `data/train-*` would load their
 rows too. Everything else in the repository stays as it is, a config that is no longer published
 included.
@@ -75,7 +76,7 @@ def publish(
     aim = Aim(repo=repo, private=private, revision=revision, tag=tag, pull_request=pull_request)
     _check_aim(aim)
     secret = _find_token(token)
-    files = finished_files(folder, secret)
+    files = finished_files(folder, secret, repo)
     endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
     access = Access(endpoint=endpoint, token=secret)
     publication = Publication(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -61,18 +60,23 @@ class Courier:
         Raises:
             PublishError: a file is not as it was, or the Hub refused for good.
         """
-        operations = [_operation(file) for file in parcel]
-        # Repeated as a whole: what an earlier attempt has uploaded is found there.
-        upload = partial(
-            self.access.api().preupload_lfs_files,
-            self.repo,
-            operations,
-            repo_type="dataset",
-            revision=self.branch,
-            free_memory=False,
-        )
         for file in parcel:
             file.check_unchanged()
+        api = self.access.api()
+        operations = [_operation(file) for file in parcel]
+
+        def upload() -> None:
+            """Repeated as a whole: what an earlier attempt has uploaded is found there."""
+            for file in parcel:
+                file.check_unchanged()
+            api.preupload_lfs_files(
+                self.repo,
+                operations,
+                repo_type="dataset",
+                revision=self.branch,
+                free_memory=False,
+            )
+
         Patience(sleep=self.sleep, redact=self.access.redact).keep_trying(upload)
         for file in parcel:
             file.check_unchanged()
@@ -84,7 +88,7 @@ class Courier:
 
 def _operation(file: File) -> CommitOperationAdd:
     try:
-        operation = CommitOperationAdd(file.path, os.fspath(file.location))
+        operation = CommitOperationAdd(file.path, file.content or os.fspath(file.location))
     except (OSError, ValueError) as error:
         raise PublishError(
             f"{file.location} cannot be read where it is sent from: {error}"

@@ -14,12 +14,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from huggingface_hub import RepoFile
 
+from factory.card import PLACEHOLDER
 from factory.errors import PublishError
 from factory.hub.header import check_card
 from factory.plots import FOLDER as PLOTS
@@ -47,6 +48,8 @@ class File:
     sha256: str
     changed_ns: int
     """Time of its last change when it was read."""
+    content: bytes | None = None
+    """What is sent in place of the file's own: of the card, which then names its repository."""
 
     @property
     def is_shard(self) -> bool:
@@ -58,7 +61,8 @@ class File:
             return False
         if remote.lfs:
             return bool(remote.lfs.sha256 == self.sha256)
-        blob = b"blob %d\0" % self.size + self.location.read_bytes()
+        own = self.location.read_bytes() if self.content is None else self.content
+        blob = b"blob %d\0" % self.size + own
         return bool(remote.blob_id == hashlib.sha1(blob).hexdigest())
 
     def check_unchanged(self) -> None:
@@ -71,15 +75,19 @@ class File:
             now = self.location.stat()
         except OSError as error:
             raise PublishError(f"{self.location} is gone: {error.strerror}") from None
-        if (now.st_size, now.st_mtime_ns) != (self.size, self.changed_ns):
+        if now.st_mtime_ns != self.changed_ns or (not self.content and now.st_size != self.size):
             raise PublishError(
                 f"{self.location} changed while it was being published; run the same command "
                 "again when nothing writes the folder"
             )
 
 
-def finished_files(folder: Path, token: str) -> list[File]:
+def finished_files(folder: Path, token: str, repo: str) -> list[File]:
     """The files to publish, sorted by path.
+
+    Args:
+        token: no document may hold it.
+        repo: takes the place of its placeholder in the card.
 
     Raises:
         PublishError: the folder is not finished, not intact, or not fit for the Hub.
@@ -111,7 +119,7 @@ def finished_files(folder: Path, token: str) -> list[File]:
                 f"{file.location} does not match {MANIFEST}: "
                 f"sha256 is {file.sha256}, listed {listed[file.path]}"
             )
-    return files
+    return [_named(file, repo) if file.path == CARD else file for file in files]
 
 
 def split_of(path: str) -> tuple[str, str]:
@@ -177,6 +185,16 @@ def _check_secrets(folder: Path, documents: Iterable[str], token: str) -> None:
                 f"{folder / path} holds what looks like a token or an API key: take it out of "
                 "the recipe (keys belong in the environment), and run `factory curate DIR` again"
             )
+
+
+def _named(card: File, repo: str) -> File:
+    """The card with its snippets naming the repository in which it stands."""
+    own = card.location.read_bytes()
+    content = own.replace(PLACEHOLDER.encode(), repo.encode())
+    if content == own:
+        return card
+    sha256 = hashlib.sha256(content).hexdigest()
+    return replace(card, content=content, size=len(content), sha256=sha256)
 
 
 def _read(folder: Path, path: str) -> File:

@@ -194,7 +194,8 @@ class Publication:
                 self.additions.clear()  # the next attempt uploads again
             raise
         self.additions.clear()  # what has been committed cannot be offered again
-        if left := self._change_since(commit.oid).add:
+        # Asked a second time before it is held against the Hub.
+        if self._change_since(commit.oid).add and (left := self._change_since(commit.oid).add):
             raise PublishError(
                 f"the Hub made commit {commit.oid} without {left[0].path}: "
                 f"does the .gitignore of {self.aim.repo} exclude it?"

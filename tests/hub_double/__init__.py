@@ -4,14 +4,16 @@
         hub.add_user("alice", "hf_alice")
         ... HF_ENDPOINT=hub.url ...
 
-Real: commits with parents, branches and tags, conflicts, tokens and private repositories, both
-upload protocols (Git LFS basic transfers; Xet, with the client's own chunking and deduplication),
-ranges, pagination, redirect-free downloads, the error headers that the client reads. Injected on
-demand: refusals with any status, headers and body, dropped connections before or after the work
-is done, and actions that run just before a request is served.
+Real: commits with parents, branches, tags and pull requests, conflicts, tokens and private
+repositories, both upload protocols (Git LFS in one piece or in parts; Xet, with the client's own
+chunking and deduplication), ranges, pagination, redirect-free downloads, the error headers that
+the client reads. Injected on demand: refusals with any status, headers and body, before or after
+the work is done; dropped connections before, after and in the middle of a reply; slow replies;
+and actions that run just before a request is served. Uploads of what was there already are
+counted.
 
-Not covered: model and Space repositories, pull requests, LFS multipart transfers, gating,
-fine points of .gitignore, rate limits other than injected ones, viewer endpoints.
+Not covered: model and Space repositories, merging of pull requests, gating, fine points of
+.gitignore, rate limits other than injected ones, viewer endpoints.
 """
 
 from tests.hub_double.server import Fault, HubDouble, Request

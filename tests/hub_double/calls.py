@@ -11,13 +11,15 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from tests.hub_double import discussions
+from tests.hub_double.listing import list_tree, sibling_details
+from tests.hub_double.replies import Reply, refusal
 from tests.hub_double.store import (
     LARGE_SUFFIXES,
     Commit,
     Conflict,
     Entry,
     Repository,
-    git_oid,
 )
 
 if TYPE_CHECKING:
@@ -25,20 +27,6 @@ if TYPE_CHECKING:
 
 LARGE_SIZE = 10_000_000
 """A file of this size or more is stored apart whatever its name."""
-
-
-class Reply(Exception):
-    """Ends the handling of a request."""
-
-    def __init__(self, status: int, body: Any = None, headers: dict[str, str] | None = None):
-        self.status = status
-        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.headers = {"Content-Type": "application/json", **(headers or {})}
-
-
-def refusal(status: int, message: str, code: str | None = None) -> Reply:
-    headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
-    return Reply(status, {"error": message}, headers)
 
 
 class Call:
@@ -68,14 +56,16 @@ class Call:
         if self.token is not None and self.user is None:
             raise refusal(401, "Invalid credentials in Authorization header")
 
-    def repository(self, repo: str, *, write: bool = False) -> Repository:
+    def repository(self, repo: str, *, write: bool = False, revision: str = "") -> Repository:
         found = self.hub.repositories.get(repo)
         owner = repo.partition("/")[0]
         if found is None or (found.private and self.user != owner):
             # Who is not logged in learns nothing about what exists.
             raise refusal(404 if self.user else 401, "Repository not found", "RepoNotFound")
         if write:
-            self.may_write(owner)
+            # The branch of a pull request is its author's.
+            ours = [f"refs/pr/{r.number}" for r in found.requests if r.author == self.user]
+            self.may_write(self.user or "" if revision in ours else owner)
         return found
 
     def may_write(self, owner: str) -> None:
@@ -116,8 +106,8 @@ class Call:
     def validate_card(self) -> None:
         content = self.json["content"]
         header = re.match(r"---\n(.*?)\n---(\n|$)", content, re.DOTALL)
-        if header and "\t" in header[1]:
-            errors = [{"message": "YAML: a tab cannot indent"}]
+        if header and re.search(r"^license: *\[", header[1], re.MULTILINE):
+            errors = [{"message": '"license" must be a string'}]
             raise Reply(400, {"error": "Invalid metadata", "errors": errors, "warnings": []})
         raise Reply(200, {"errors": [], "warnings": []})
 
@@ -136,10 +126,18 @@ class Call:
 
     def refs(self, repo: str) -> None:
         repository = self.repository(repo)
-        kinds = {"branches": ("heads", repository.branches), "tags": ("tags", repository.tags)}
+        requests = {n: oid for n, oid in repository.branches.items() if n.startswith("refs/pr/")}
+        branches = {n: oid for n, oid in repository.branches.items() if n not in requests}
+        kinds = {"branches": ("heads/", branches), "tags": ("tags/", repository.tags)}
+        if "include_prs" in self.query:
+            kinds["pullRequests"] = ("", requests)
         listing = {
             kind: [
-                {"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": oid}
+                {
+                    "name": name,
+                    "ref": f"refs/{folder}{name}" if folder else name,
+                    "targetCommit": oid,
+                }
                 for name, oid in sorted(names.items())
             ]
             for kind, (folder, names) in kinds.items()
@@ -200,7 +198,7 @@ class Call:
         raise Reply(200, [every[path] for path in paths if path in every])
 
     def preupload(self, repo: str, revision: str) -> None:
-        self.repository(repo, write=True)
+        self.repository(repo, write=True, revision=revision)
         _, commit = self.commit_of(repo, revision)
         ignored = commit.files.get(".gitignore")
         patterns = self.hub.contents.read(ignored).decode().split() if ignored else []
@@ -215,29 +213,54 @@ class Call:
         raise Reply(200, {"files": files})
 
     def lfs_batch(self, repo: str) -> None:
-        self.repository(repo, write=True)
+        self.repository(repo, write=True, revision=self.json.get("ref", {}).get("name", ""))
         objects = []
         for item in self.json["objects"]:
             place = f"{self.hub.url}/lfs/{item['oid']}"
-            actions = {"upload": {"href": place}, "verify": {"href": f"{place}/verify"}}
+            actions: dict[str, Any] = {"upload": {"href": place}}
+            actions["verify"] = {"href": f"{place}/verify"}
+            if size := self.hub.part_size:
+                header = {
+                    str(n + 1): f"{place}/part/{n}?signature=s3cret"
+                    for n in range(-(-item["size"] // size))
+                }
+                actions["upload"]["header"] = {"chunk_size": str(size), **header}
             here = self.hub.contents.has(item["oid"])
             objects.append({**item, **({} if here else {"actions": actions})})
-        raise Reply(200, {"transfer": "basic", "objects": objects})
+        transfer = "multipart" if self.hub.part_size else "basic"
+        raise Reply(200, {"transfer": transfer, "objects": objects})
 
     def lfs_put(self, sha256: str) -> None:
+        self.store(sha256, self.body)
+        raise Reply(200)
+
+    def store(self, sha256: str, content: bytes) -> None:
+        if self.hub.contents.has(sha256):
+            self.hub.sent_again += len(content)
         try:
-            self.hub.contents.put_large(sha256, self.body)
+            self.hub.contents.put_large(sha256, content)
         except ValueError as error:
             raise refusal(400, str(error)) from None
+
+    def lfs_part(self, sha256: str, number: str) -> None:
+        if self.hub.contents.has(sha256):
+            self.hub.sent_again += len(self.body)
+        self.hub.parts[sha256, int(number)] = self.body
+        raise Reply(200, headers={"ETag": f"{sha256[:8]}-{number}"})
+
+    def lfs_complete(self, sha256: str) -> None:
+        parts = [self.hub.parts.get((sha256, n)) for n in range(len(self.json["parts"]))]
+        if not self.hub.contents.has(sha256):
+            self.store(sha256, b"".join(part or b"" for part in parts))
         raise Reply(200)
 
     def lfs_verify(self, sha256: str) -> None:
         raise Reply(200 if self.hub.contents.has(sha256) else 404)
 
-    def xet_token(self, repo: str, kind: str, _revision: str) -> None:
+    def xet_token(self, repo: str, kind: str, revision: str) -> None:
         if not self.hub.xet:
             raise refusal(404, "Xet is not enabled")
-        self.repository(repo, write=kind == "write")
+        self.repository(repo, write=kind == "write", revision=revision)
         address, expiry = self.hub.store_of(self.token or "anyone").address, int(time.time()) + 3600
         headers = {
             "X-Xet-Cas-Url": address,
@@ -248,7 +271,7 @@ class Call:
         raise Reply(200, body, headers)
 
     def commit(self, repo: str, branch: str) -> None:
-        repository = self.repository(repo, write=True)
+        repository = self.repository(repo, write=True, revision=branch)
         if branch not in repository.branches:
             raise refusal(404, f"Invalid rev id: {branch}", "RevisionNotFound")
         lines = [json.loads(line) for line in self.body.splitlines()]
@@ -321,43 +344,6 @@ class Call:
         return {"X-Xet-Hash": found[0], "Link": f'<{place}>; rel="xet-auth"'}
 
 
-def list_tree(commit: Commit, folder: str, *, recursive: bool) -> list[dict[str, Any]]:
-    """Files and folders below a folder, as the Hub lists them."""
-    prefix = f"{folder}/" if folder else ""
-    listing: dict[str, dict[str, Any]] = {}
-    for path, entry in sorted(commit.files.items()):
-        if not path.startswith(prefix):
-            continue
-        parts = path[len(prefix) :].split("/")
-        for depth in range(1, len(parts) if recursive else min(len(parts), 2)):
-            name = prefix + "/".join(parts[:depth])
-            folder_entry = {
-                "type": "directory",
-                "path": name,
-                "size": 0,
-                "oid": git_oid(name.encode()),
-            }
-            listing.setdefault(name, folder_entry)
-        if recursive or len(parts) == 1:
-            listing[path] = {"type": "file", "path": path, **file_details(entry)}
-    return list(listing.values())
-
-
-def file_details(entry: Entry) -> dict[str, Any]:
-    if entry.sha256 is None:
-        return {"oid": entry.oid, "size": entry.size}
-    lfs = {"oid": entry.sha256, "size": entry.size, "pointerSize": 130}
-    return {"oid": entry.oid, "size": entry.size, "lfs": lfs}
-
-
-def sibling_details(entry: Entry) -> dict[str, Any]:
-    details = {"blobId": entry.oid, "size": entry.size}
-    if entry.sha256 is None:
-        return details
-    lfs = {"sha256": entry.sha256, "size": entry.size, "pointerSize": 130}
-    return {**details, "lfs": lfs}
-
-
 REPO, REV, PATH = r"([^/]+/[^/]+)", r"([^/]+)", r"(.+)"
 API = rf"/api/datasets/{REPO}"
 ROUTES: list[tuple[str, str, Callable[..., None]]] = [
@@ -368,12 +354,18 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("GET", f"{API}/refs", Call.refs),
     ("POST", f"{API}/branch/{REV}", Call.create_branch),
     ("POST", f"{API}/tag/{REV}", Call.create_tag),
+    ("GET", f"{API}/discussions", discussions.list_discussions),
+    ("POST", f"{API}/discussions", discussions.open_discussion),
+    ("GET", f"{API}/discussions/([0-9]+)", discussions.show_discussion),
+    ("POST", f"{API}/discussions/([0-9]+)/status", discussions.set_status),
     ("GET", f"{API}/commits/{REV}", Call.commits),
     ("GET", rf"{API}/tree/{REV}(?:/{PATH})?", Call.tree),
     ("POST", f"{API}/paths-info/{REV}", Call.paths_info),
     ("POST", f"{API}/preupload/{REV}", Call.preupload),
     ("POST", rf"/datasets/{REPO}\.git/info/lfs/objects/batch", Call.lfs_batch),
     ("PUT", "/lfs/([0-9a-f]{64})", Call.lfs_put),
+    ("PUT", "/lfs/([0-9a-f]{64})/part/([0-9]+)", Call.lfs_part),
+    ("POST", "/lfs/([0-9a-f]{64})", Call.lfs_complete),
     ("POST", "/lfs/([0-9a-f]{64})/verify", Call.lfs_verify),
     ("GET", rf"{API}/xet-(read|write)-token/{REV}", Call.xet_token),
     ("POST", f"{API}/commit/{REV}", Call.commit),

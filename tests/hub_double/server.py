@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.hub_double.calls import ROUTES, Call, Reply, refusal
+from tests.hub_double.calls import ROUTES, Call
+from tests.hub_double.replies import Reply, refusal
 from tests.hub_double.store import ATTRIBUTES, Commit, Contents, Repository
 from tests.hub_double.xet import XetStore
 
@@ -41,12 +44,21 @@ class Fault:
     times: int = 1
     """How many matching requests it strikes."""
     status: int | None = None
+    """Refuse without doing the work."""
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
+    late: bool = False
+    """Do the work first, and answer with `status` all the same."""
     drop: str | None = None
     """`before`: hang up without doing the work; `after`: do it, then hang up without a reply."""
+    cut: bool = False
+    """Hang up in the middle of the reply."""
+    delay: float = 0.0
+    """Seconds before the reply leaves."""
     action: Callable[[], object] | None = None
     """Runs before the request is served, which then goes its usual way."""
+    held: Callable[[], object] | None = None
+    """Runs when the work is done and the reply has not left."""
     hits: int = 0
 
     def strikes(self, method: str, path: str) -> bool:
@@ -68,11 +80,27 @@ class Server(ThreadingHTTPServer):
 class HubDouble:
     """A Hub that listens on this machine until the `with` block ends."""
 
-    def __init__(self, folder: Path, *, xet: bool = False, page_size: int = 1000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        xet: bool = False,
+        page_size: int = 1000,
+        part_size: int | None = None,
+    ) -> None:
         self.folder = folder
         self.xet = xet
         self.page_size = page_size
         """Entries of one page of a listing."""
+        self.part_size = part_size
+        """Bytes of one part of an LFS upload; None for uploads in one piece."""
+        self.parts: dict[tuple[str, int], bytes] = {}
+        """Uploaded parts of LFS files: hash and number -> content."""
+        self.sent_again = 0
+        """Bytes of LFS uploads of files that the Hub had already."""
+        self.connections = 0
+        """Those that are open: a killed client's end when its last request has been served."""
+        self.closing = threading.Event()
         self.contents = Contents(folder / "contents")
         self.repositories: dict[str, Repository] = {}
         self.users: dict[str, str] = {}
@@ -91,6 +119,7 @@ class HubDouble:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -126,19 +155,22 @@ class HubDouble:
         return [r for r in self.requests if r.method == method and re.search(path, r.path)]
 
     def store_of(self, token: str) -> XetStore:
-        """Every token has its own: two clients cannot upload to one store at the same time."""
-        return XetStore(self.folder / "xet" / re.sub(r"\W", "_", token))
+        """Every token has its own: two clients cannot upload to one store at the same time.
 
-    def take_in(self, sha256: str) -> bool:
+        Its name is not the token: the client writes the name to its log.
+        """
+        return XetStore(self.folder / "xet" / sha256(token.encode()).hexdigest()[:16])
+
+    def take_in(self, digest: str) -> bool:
         """Whether a large file has been uploaded; one that came by Xet is put together here."""
-        if self.contents.has(sha256):
+        if self.contents.has(digest):
             return True
         for token in self.users:
             store = self.store_of(token)
-            if found := store.hash_of(sha256):
-                part = self.contents.path(f"{sha256}.xet")
+            if found := store.hash_of(digest):
+                part = self.contents.path(f"{digest}.xet")
                 store.fetch(*found, part)
-                self.contents.put_large(sha256, part.read_bytes())
+                self.contents.put_large(digest, part.read_bytes())
                 return True
         return False
 
@@ -151,33 +183,54 @@ class Handler(BaseHTTPRequestHandler):
     # Header and body leave in two writes: without this every reply waits for an acknowledgement.
     disable_nagle_algorithm = True
 
+    def handle(self) -> None:
+        with self.hub.lock:
+            self.hub.connections += 1
+        try:
+            super().handle()
+        finally:
+            with self.hub.lock:
+                self.hub.connections -= 1
+
     def do_GET(self) -> None:
         body = self.read_body()
         with self.hub.lock:
             found = [f for f in self.hub.faults if f.strikes(self.command, self.path)]
-        drop = next((f.drop for f in found if f.drop), None)
         for fault in found:
             if fault.action is not None:
                 fault.action()
-        refused = next((f for f in found if f.status is not None), None)
-        if refused is not None and refused.status is not None:
-            reply = Reply(refused.status, refused.body.encode(), refused.headers)
-        elif drop == "before":
-            reply = None
-        else:
-            reply = self.reply_to(body)
-        if drop is not None:
-            reply = None
+        reply = self.served(body, found)
         with self.hub.lock:
             status = reply.status if reply else 0
             self.hub.requests.append(
                 Request(method=self.command, path=self.path, status=status, body=body)
             )
+        for fault in found:
+            if fault.held is not None:
+                fault.held()
+        if delay := sum(f.delay for f in found):
+            self.hub.closing.wait(delay)
         if reply is None:
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self.hang_up()
         else:
-            self.send(reply)
+            self.send(reply, cut=any(f.cut for f in found))
+
+    def served(self, body: bytes, faults: list[Fault]) -> Reply | None:
+        """The reply as the faults let it through; None for no reply at all."""
+        drop = next((f.drop for f in faults if f.drop), None)
+        refused = next((f for f in faults if f.status is not None), None)
+        if drop == "before":
+            return None
+        if refused is None or refused.late:
+            reply = self.reply_to(body)
+        if refused is not None and refused.status is not None:
+            reply = Reply(refused.status, refused.body.encode(), refused.headers)
+        return None if drop else reply
+
+    def hang_up(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):  # the client may be gone
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
@@ -213,11 +266,14 @@ class Handler(BaseHTTPRequestHandler):
         scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
         return token if scheme == "Bearer" else None
 
-    def send(self, reply: Reply) -> None:
+    def send(self, reply: Reply, *, cut: bool = False) -> None:
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
-        if self.command != "HEAD":
+        if cut:
+            self.wfile.write(reply.body[: len(reply.body) // 2])
+            self.hang_up()
+        elif self.command != "HEAD":
             self.wfile.write(reply.body)

@@ -37,6 +37,16 @@ class Conflict(Exception):
 
 
 @dataclass(kw_only=True)
+class PullRequest:
+    """Its commits are on the branch `refs/pr/NUMBER`."""
+
+    number: int
+    title: str
+    author: str
+    status: str = "draft"
+
+
+@dataclass(kw_only=True)
 class Repository:
     """A dataset: commits, and the names that point to them."""
 
@@ -44,7 +54,9 @@ class Repository:
     private: bool
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    """Those of pull requests too, as `refs/pr/NUMBER`."""
     tags: dict[str, str] = field(default_factory=dict)
+    requests: list[PullRequest] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def resolve(self, revision: str) -> Commit | None:
