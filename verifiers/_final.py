@@ -8,6 +8,7 @@ that is denied, taken back or part of a larger formula is in doubt. Every pass i
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -35,6 +36,7 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _LINE_CUE = re.compile(r"(?:^|\n)[#* \t]*(?:final )?answer[*: \t]*\n\s*", re.IGNORECASE)
+_WITHIN = re.compile(r"[ *:]*(?:the )?(?:final |correct )?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\.(?=\s+[A-Z(*\\$])|[,;]\s+(?:since|because)\b")
 _LOOSE = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])")
 _NUMBER_START = re.compile(r"[\s*$(\\\[{-]*(?:\d|\.\d|frac|dfrac|sqrt|pi\b)")
@@ -219,7 +221,10 @@ class _Stated(NamedTuple):
 def _stated(text: str) -> list[_Stated]:
     """What follows each "answer is" on its line, up to the end of the sentence."""
     found: list[_Stated] = []
-    for match in _CUE.finditer(text):
+    cues = list(itertools.islice(_CUE.finditer(text), _MAX_STATED + 2))
+    for match, following in itertools.zip_longest(cues, cues[1:]):
+        if following and _WITHIN.fullmatch(text, match.end(), following.start()):
+            continue  # "Final answer: the answer is 5" states one answer
         line = text[match.end() : match.end() + MAX_ANSWER + 1].partition("\n")[0]
         line = _sentence(line)
         if line.count("**") % 2:  # one of them belongs to the cue: `**Answer:** 5`, `**Answer: 5**`

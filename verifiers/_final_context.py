@@ -34,6 +34,7 @@ _DENIES = re.compile(
     r"\b(?:not|never|false|wrong|incorrect|invalid|impossible|contradict\w*|upper bound"
     r"|lower bound)\b|n't\b|\bor\b\s*[$\\\d(\u2212-]"
     r"|\bor (?:so|more|less|fewer|another|maybe)\b|\band an? (?:half|third|quarter|bit)\b"
+    r"|\b(?:hence|so|thus|therefore|giving|implying|which (?:gives|means|implies))\b.*="
     r"|^\W*(?:no\b|(?:to|through)\s*[$\\\d\u2212-])",
     re.IGNORECASE,
 )
@@ -46,7 +47,7 @@ _OPENERS = re.compile(
 _MARKER = re.compile(r"[-*+>#\s]+|\d{1,2}[.)]")
 _ARROW = re.compile(
     r"\\(?:Rightarrow|Longrightarrow|rightarrow|longrightarrow|implies|therefore|to|iff|approx"
-    r"|Leftrightarrow|because|colon|qquad|quad)$|[=-]>$|[\u21d2\u2192\u2234\u2248]$"
+    r"|equiv|Leftrightarrow|because|colon|qquad|quad)$|[=-]>$|[\u21d2\u2192\u2234\u2248]$"
 )
 _TEXT_END = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}$")
 _WRAPPER_END = re.compile(
@@ -59,6 +60,10 @@ _WORD_END = re.compile(r"[A-Za-z']{2,}[*)\]\"']*$|\ba$|\bI$")
 _NAME_END = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?\s*=$")
 _CLOSERS = re.compile(r"(?:\s|\$|\\\)|\\\]|\*\*?|__|`|\\[,;:! ]|\\q?quad(?![A-Za-z])|\})*")
 _UNIT_MARK = re.compile(r"\\?%|\^?\s*\{?\s*\\(?:circ|degree)(?![A-Za-z])\s*\}?|\u00b0")
+_DOLLAR = re.compile(r"\\\$[\s$]*$")
+_BASE = re.compile(r"_\s*(?:\{\s*\d{1,2}\s*\}|\d)")
+_MODULUS = re.compile(r"\\pmod\s*(?:\{[^{}]*\}|\w)")
+_SET = re.compile(r"\\boxed\s*\{.*(?:\\\{|\\cup|\\infty|\\mathbb|\[|\().*\}", re.DOTALL)
 _UNIT_TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mbox)\s*\{([^{}]*)\}"
     r"(?:\s*\^\s*\{?\s*(\d)\s*\}?)?"
@@ -107,6 +112,10 @@ def look(text: str, start: int, end: int) -> Around:
     after = text[end : end + _WINDOW].partition("\n")[0]
     lead = _OPENERS.sub("", before)
     unit, rest, closed = _unit(after)
+    if lead.endswith((r"\in", "\u2208")) and _SET.match(text, start, end):
+        lead = ""
+    if (dollar := _DOLLAR.search(before)) and not unit:
+        lead, unit = _OPENERS.sub("", before[: dollar.start()]), r"\text{ dollars}"
     if _BOX_BEFORE.search(lead):
         lead = before = ""
     if _BOX_AFTER.match(rest):
@@ -158,9 +167,11 @@ def _leads_in(lead: str, gap: bool) -> bool:
 def _leads_out(rest: str, closed: bool) -> bool:
     """Whether this may follow a box without being part of its formula."""
     rest = rest.lstrip()
+    first = rest[:1]
+    if first == "'":
+        return closed
     if not rest or _HARMLESS.match(rest):
         return True
-    first = rest[0]
     if first in ",;":
         return _SEPARATED.match(rest) is not None
     if first in ".:":
@@ -183,6 +194,8 @@ def _unit(after: str) -> tuple[str, str, bool]:
     if match := _UNIT_MARK.match(rest):
         mark = r"\%" if "%" in match[0] else r"^\circ"
         return mark, _past(rest, match.end()), closed
+    if (match := _MODULUS.match(rest)) or (match := _BASE.match(rest)):
+        return match[0], _past(rest, match.end()), closed
     if match := _UNIT_TEXT.match(rest):
         if _units.is_measure(match[1]):
             power = f"^{match[2]}" if match[2] else ""
@@ -208,5 +221,5 @@ def _side(lead: str) -> str:
     """The last thing that an equals sign right before the box says it is."""
     if not lead.endswith("="):
         return ""
-    formula = re.split(r"\$|\\[(\[]|&", lead[:-1])[-1]
+    formula = re.split(r"(?<!\\)\$|\\[(\[]|&", lead[:-1])[-1]
     return formula.rpartition("=")[2].strip()

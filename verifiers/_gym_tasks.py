@@ -25,16 +25,27 @@ DEFECTIVE = {
 
 LAX = frozenset(
     {
+        "complex_arithmetic",
+        "decimal_arithmetic",
         "fraction_simplification",
         "gsm_symbolic",
+        "kakurasu",
+        "knights_knaves",
         "letter_jumble",
+        "number_format",
+        "number_sorting",
+        "pool_matrix",
+        "power_function",
+        "quantum_lock",
         "spell_backward",
+        "survo",
         "time_intervals",
         "word_sorting",
     }
 )
-"""One right answer, but full score for that answer with something else after it, or its sign
-changed: here the answer must also equal the reference."""
+"""Full score for what is not right: the reference with something else around it, with another
+sign, with other last digits (96.5 for 96.4 in a list), or `nan`. Here the answer must also equal
+the reference."""
 
 TUPLES = frozenset({"arc_agi", "rearc"})
 """The scorer compares with grids that are tuples, which JSON turns into lists."""
@@ -48,11 +59,13 @@ _POWER = re.compile(
     r"(?:\*\*|\^) *(?:-? *\d{1,3}(?!\d)|\( *-? *\d{1,3} *(?:/ *\d{1,3} *)?\))(?! *(?:\*\*|\^))"
 )
 _FACTORS = re.compile(r"\d{1,18}(?: *[\u00d7x*] *\d{1,18})*")
+_MOVES = re.compile(r"[UDLR\s]*")
 _SHAPES = {
     "binary_matrix": _WORDS,
     "countdown": _SUM,
     "n_queens": _WORDS,
     "prime_factorization": _FACTORS,
+    "sokoban": _MOVES,
     "spiral_matrix": _WORDS,
     "string_insertion": _WORDS,
 }

@@ -32,7 +32,8 @@ _JOIN = re.compile(
 _JOINERS = {"wedge": "and", "vee": "or"}
 _BOTH = re.compile(r"\\([pm])([mp])(?![A-Za-z])")
 _MEMBER = re.compile(
-    r"^(?:[A-Za-z]|\((?:a, ?b|x, ?y|m, ?n|p, ?q|a, ?b, ?c|x, ?y, ?z)\))\s*\\in\s*"
+    r"^(?:\\?[A-Za-z]|\\(?:alpha|beta|theta|lambda|varphi|phi)"
+    r"|\((?:a, ?b|x, ?y|m, ?n|p, ?q|a, ?b, ?c|x, ?y, ?z)\))\s*\\in\s*"
     r"(?=[^,]*$|[\[(\\{\]])"
 )
 _HEAD = re.compile(r"[A-Za-z]+\s*=\s*")
@@ -44,7 +45,12 @@ _MATRIX = re.compile(
 )
 _COLUMNS = re.compile(r"^\s*\{[lcr| ]*\}")
 _ROW_GAP = re.compile(rf"{ROW}\s*\[[^\]]*\]")
-_CASES = re.compile(r"\\begin\s*\{cases\}(.*)\\end\s*\{cases\}", re.DOTALL)
+_CASES = re.compile(
+    r"\\begin\s*\{(?P<kind>cases|aligned|align\*?|gathered|array)\}(?P<body>.*)"
+    r"\\end\s*\{(?P=kind)\}",
+    re.DOTALL,
+)
+_SYSTEM = re.compile(r"\\\{\s*(\\begin\s*\{array\}.*\\end\s*\{array\})\s*", re.DOTALL)
 _CONDITION = re.compile(r"^[\s,]*(?:\\text\s*\{\s*(?:if|for|when|where)?\s*\}|if|for|when)?\s*")
 _PREFACE = re.compile(
     r"\\text\s*\{\s*(?:the )?(?:final )?(?:answer|result|value)(?: is)?\s*[:=]?\s*\}\s*[:=]?\s*",
@@ -61,7 +67,8 @@ _MODULUS = re.compile(
 _PARAMETER = re.compile(
     r"(?P<base>.+?)[\s,;]*(?:\(|\\text\s*\{[\s,]*(?:where|for|with|and|for (?:all|any|every|some))?"
     r"\s*\(?\s*\})?\s*\(?\s*(?:"
-    r"(?P<name>[A-Za-z])\s*\\in\s*\\mathbb\{(?P<domain>[ZN])\}"
+    r"(?P<name>[A-Za-z])\s*\\in\s*(?:\\mathbb|\\text)?\s*\{?\s*(?P<domain>[ZN])\s*\}?"
+    r"(?P<above>\s*[_^]\s*\{?\s*[*+]\s*\}?)?"
     r"|(?P<name2>[A-Za-z])\s*\\text\s*\{\s*(?:is )?(?:an|any) integer\s*\}"
     r"|\\text\s*\{[\s,]*(?:where|for|with) (?:all |any |every |some )?integers?\s*\}"
     r"\s*(?P<name3>[A-Za-z])"
@@ -180,7 +187,7 @@ def _plain_interval(match: re.Match[str]) -> str:
 
 def _family(text: str, depth: int) -> Form | None:
     r"""`\pi/4 + k\pi, k \in \mathbb{Z}`: an expression with a whole number in it."""
-    if "integer" not in text and r"\mathbb" not in text:
+    if "integer" not in text and r"\in" not in text:
         return None
     match = _PARAMETER.fullmatch(text)
     if match is None:
@@ -189,7 +196,8 @@ def _family(text: str, depth: int) -> Form | None:
     base = match["base"].strip().rstrip(",;( ")
     if not re.search(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", base):
         return None
-    return _parts("family", text, [base], depth, (name, match["domain"] or "Z"))
+    domain = "N" if match["above"] else match["domain"] or "Z"
+    return _parts("family", text, [base], depth, (name, domain))
 
 
 def _residue(text: str, match: re.Match[str], depth: int) -> Form:
@@ -325,10 +333,13 @@ def _times(scale: Node, cell: Node) -> Form:
 
 
 def _cases(text: str, depth: int) -> Form | None:
-    match = _CASES.fullmatch(text)
-    if match is None or r"\begin" in match[1]:
+    system = _SYSTEM.fullmatch(text)
+    match = _CASES.fullmatch(system[1] if system else text)
+    if match is None or r"\begin" in match["body"] or (match["kind"] == "array" and not system):
         return None
-    rows = [row.split("&") for row in match[1].strip().removesuffix(ROW).split(ROW)]
+    body = _COLUMNS.sub("", match["body"]) if match["kind"] == "array" else match["body"]
+    body = body if match["kind"] == "cases" else body.replace("&", "")
+    rows = [row.split("&") for row in body.strip().removesuffix(ROW).split(ROW)]
     if all(len(row) == 1 for row in rows):
         return _parts("list", text, [row[0].strip(" ,") for row in rows], depth, ("and",))
     if any(len(row) != 2 for row in rows):

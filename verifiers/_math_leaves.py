@@ -82,6 +82,8 @@ def words(text: str) -> Form | None:
     inner = plain[1:-1] if plain.startswith("(") and plain.endswith(")") else plain
     if not _WORDS.fullmatch(inner):
         return None
+    if inner.casefold() == "infinity":
+        return value(r"\infty")
     single = re.split(r"[ .\-]+", inner)
     if not quoted and (len(inner) < 2 or any(w in FUNCTIONS or w in CONSTANTS for w in single)):
         return None
@@ -137,7 +139,7 @@ def quantity(text: str, loose: bool = False) -> Form | None:
         unit = f"{TEXT.sub(_inner, match['top'])}/{TEXT.sub(_inner, match['bottom'])}"
         return _with_unit(text, match["core"], unit)
     unit = TEXT.sub(_inner, match["text"] or match["words"] or "").strip()
-    if unit in ("percent", "per cent"):
+    if unit in ("percent", "per cent", "pct", "percentage"):
         return _with_unit(text, match["core"], "%")
     bare = match["words"] is not None
     if bare and not _units.is_known(unit) and value(text) is not None:

@@ -98,6 +98,8 @@ def _values(form: Form) -> list[Form]:
 def named_tuple(wanted: Form, given: Form, asked: Asked, compare: Compare) -> Result:
     """`x = 3, y = -4` for `(3, -4)`, or the reverse: the names say the order."""
     listed, plain = (wanted, given) if wanted.kind == "list" else (given, wanted)
+    if len(listed.parts) == 1:
+        return single(wanted, given, asked, compare)
     names = _names(listed)
     if names is None or len(names) < 2 or _one_letter(names) or plain.marks:
         result = _partners(wanted.parts, given.parts, asked, compare)

@@ -24,7 +24,8 @@ _ASKS = re.compile(
     r"|what(?:'s| is| are))(?:\s+(?:for|the|your|an?|its|possible|all|exact|numerical|sum|product"
     r"|expression|values?|of"
     r"|area|length|measure|ratio|probability|limit|integral|derivative|function|coordinates"
-    r"|solution|equation|point|vector|matrix|angle|median|number|remainder))*\s*$",
+    r"|solution|equation|point|vector|matrix|angle|median|number|remainder|maximum|minimum"
+    r"|largest|smallest|greatest|least))*\s*$",
     re.IGNORECASE,
 )
 _SIGN = re.compile(r"[=<>]|\\(?:leq?|geq?|neq?|in|approx|equiv)(?![A-Za-z])")

@@ -28,7 +28,8 @@ _FUNCTION = re.compile(
     r"[A-Za-z](?:_\w|_\{\w+\})?'*(?:\^\{-1\})?\([A-Za-z]\)|[A-Za-z]_(?:\{ ?[a-z] ?\}|[a-z])"
 )
 _APPLIED = re.compile(
-    r"(?:[A-Za-z](?:_\w|_\{\w+\})?'*(?:\^\{-1\})?|\\text ?\{[A-Za-z]+\}|\\det ?)\([^()]{1,30}\)"
+    r"(?:[A-Za-z](?:_\w|_\{\w+\})?'*(?:\^\{-1\})?|\\text ?\{[A-Za-z]+\}"
+    r"|\\(?:det|gcd|zeta|Gamma|deg|dim) ?)\([^()]{1,30}\)"
 )
 _TUPLE_NAMES = re.compile(r"\(([A-Za-z](?:_\d)?(?:, ?[A-Za-z](?:_\d)?)+)\)")
 _NO_NAMES = frozenset([r"\pi", r"\infty", r"\frac", r"\sqrt", "pi"])
@@ -97,13 +98,13 @@ def from_relation(wanted: Form, given: Form, asked: Asked, compare: Compare) -> 
         # The name is said to equal all of them: what is no number is passed on the way.
         sides = [s for s in sides[:-1] if s.node is None or not symbols(s.node)] + sides[-1:]
         sides = [s for s in sides[:-1] if s.kind != "opaque"] + sides[-1:]
-    chain = [compare(a, b, loose) for a, b in itertools.pairwise([wanted, *sides])]
     if compare(wanted, sides[-1], loose)[0] is Match.DIFFERENT:
         return Match.DIFFERENT, "the last side of the equation differs"
-    if any(match is not Match.EQUAL for match, _ in chain[:-1]):
-        if any(symbols(s.node) if s.node else s.kind == "opaque" for s in sides[:-1]):
+    chain = [compare(a, b, loose) for a, b in itertools.pairwise([wanted, *sides])][:-1]
+    if any(match is not Match.EQUAL for match, _ in chain):
+        if any(s.node is None or symbols(s.node) for s in sides[:-1]):
             return Match.UNSURE, "an equation of something that was not asked for"
-        return at_best(Match.UNSURE, all_of(chain[:-1]), "the sides of the equation may differ")
+        return at_best(Match.UNSURE, all_of(chain), "the sides of the equation may differ")
     if doubt:
         return Match.UNSURE, doubt
     return compare(wanted, sides[-1], asked)

@@ -114,16 +114,20 @@ def _wrong_numeral(
     for style, demand in _STYLES.items():
         if styles[0] == style != styles[1] and demand.search(question.prompt):
             return f"a {style} is asked for"
-    if (
-        styles[0] != styles[1]
-        and _CONVERT.search(question.prompt)
-        and repeats(question, given_text)
-    ):
+    if _reducible(given, "reduced") and _only_numbers_of(question, given):
+        return "the numbers of the question, not worked out"
+    converts = styles[0] != styles[1] and _CONVERT.search(question.prompt) is not None
+    if converts and repeats(question, given_text):
         return "the answer repeats a number of the question"
     if styles[1] == "scientific" and _STYLES["scientific"].search(question.prompt):
         mantissa = next(n.value for n in walk(given) if isinstance(n.value, Fraction))
         return "" if 1 <= mantissa < 10 else "the notation is not scientific"
     return "the fraction is not reduced" if _reducible(given, question.prompt) else ""
+
+
+def _only_numbers_of(question: Question, node: Node) -> bool:
+    numbers = {str(n.value) for n in walk(node) if n.op == "num"}
+    return numbers <= set(re.findall(r"\d+", question.prompt))
 
 
 def _style(node: Node, text: str) -> str:

@@ -68,12 +68,12 @@ _COMMANDS = {
     "smallsetminus": r"\setminus", "backslash": r"\setminus", "Bbb": r"\mathbb",
     "R": r"\mathbb{R}", "Z": r"\mathbb{Z}", "N": r"\mathbb{N}", "Q": r"\mathbb{Q}",
     "reals": r"\mathbb{R}", "iff": r"\Leftrightarrow", "implies": r"\to", "Rightarrow": r"\to",
-    "rightarrow": r"\to", "longrightarrow": r"\to",
+    "overrightarrow": r"\vec", "rightarrow": r"\to", "longrightarrow": r"\to",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _BARE_SET = re.compile(r"\\mathbb\s*(?:\{\s*([A-Z])\s*\}|([A-Z]))")
 _SPACED_DIGITS = re.compile(
-    r"(?<![\d.,])\d{1,3}(?:(?P<by>\\,|\{,\}|,\\!|\\!|\\ |~|\{ \})\d{3})(?:(?P=by)\d{3})*(?!\d)"
+    r"(?<![\d.,])\d{1,3}(?:(?P<by>\\,|\{,\}|,\\! ?|\\!|\\ |~|\{ \})\d{3})(?:(?P=by)\d{3})*(?!\d)"
 )
 _POINT = re.compile(r"(?<=\d)\{\.\}(?=\d)")
 _SPACES = re.compile(r"\\[,;:> !]|~|\s+")
@@ -102,7 +102,7 @@ def clean(text: str) -> str:
     if text.isdecimal() and text.isascii():
         return text
     text = text.replace("\\\\", ROW).replace(r"\$", r"\dollar ").replace("$", " ")
-    text = text.strip().replace(r"\%", "%")
+    text = text.strip().replace(r"\%", "%").replace(r"\left.", "").replace(r"\right.", "")
     if text.startswith("~"):
         text = r"\approx " + text[1:]
     text = _SPACED_DIGITS.sub(lambda m: m[0].replace(m["by"], ""), _POINT.sub(".", text))

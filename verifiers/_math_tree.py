@@ -37,6 +37,7 @@ _GREEK_NAMES = """
     rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi
     Omega ell hbar"""
 _GREEK = frozenset(_GREEK_NAMES.split())
+_DECORATIONS = frozenset(["vec", "hat", "bar", "tilde", "overline"])
 _APPLIED = frozenset("fghFGHPQ")
 _NO_FACTOR = frozenset([r"\over", r"\choose", r"\rfloor", r"\rceil", r"\degree"])
 _CLOSERS = {"(": ")", "{": "}"}
@@ -244,7 +245,23 @@ class _Reader:
             return Node(name[1:], (node,))
         if name in FUNCTIONS:
             return self.call(name, depth)
+        if name in _DECORATIONS:
+            return self.decorated(name)
         raise Unreadable(f"the command \\{name[:40]}")
+
+    def decorated(self, name: str) -> Node:
+        r"""`\vec{a}`, `\overline{AB}`: letters that are one symbol."""
+        token = self.take()
+        letters = ""
+        while token == "{" and self.peek().isalpha():
+            letters += self.take()
+        if token == "{":
+            self.expect("}")
+        else:
+            letters = token
+        if not (letters.isalpha() and letters.isascii()):
+            raise Unreadable(f"the command \\{name}")
+        return self.symbol(f"\\{name} {letters}")
 
     def argument(self, depth: int) -> Node:
         r"""`{...}`, or one character or command: `\frac12` is a half."""

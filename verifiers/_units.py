@@ -145,6 +145,7 @@ def _words(text: str) -> list[_Word] | None:
     text = text.strip().strip(".").replace("\u00b2", "^2").replace("\u00b3", "^3")
     text = re.sub(r"\bmph\b", "mile/hour", re.sub(r"\bper\b", "/", text), flags=re.IGNORECASE)
     text = re.sub(r"\bdegrees?\s+([CF])(?:elsius|ahrenheit)?\b", _scale, text, flags=re.IGNORECASE)
+    text = re.sub(r"\s(?:ago|later|long|tall|high|wide|deep|away|apart|in total)$", "", text)
     text = re.sub(r"\byears?(?:\s+old|\s+of\s+age|-old)\b", "year", text)
     words: list[_Word] = []
     at, below, prefix = 0, False, 1

@@ -19,6 +19,7 @@ _MARKUP = re.compile(
     r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|operatorname)\s*\{\s*~?([^{}]*)\}|\\[,;:! ]|[~${}]"
 )
 _ANGLE_SIGN = re.compile(r"\^?\s*\\(?:circ|degree)(?![A-Za-z])|\u00b0")
+_NEAREST = re.compile(r"\bnearest\s+(?:whole\s+)?(?:cents?|penny|dollars?)\b", re.IGNORECASE)
 _SCALE = re.compile(r"\bdegrees?\s+([CF])(?:elsius|ahrenheit)?\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
 _ASKING = re.compile(
@@ -104,6 +105,7 @@ def read(prompt: str) -> Asked:
     """What a prompt says about units."""
     text = _ANGLE_SIGN.sub(" degrees ", prompt[-MAX_PROMPT:])
     text = _MARKUP.sub(lambda m: m[1] or " ", text.replace(r"\$", " dollars "))
+    text = _NEAREST.sub("nearest", text)
     text = _SCALE.sub(lambda m: f"{m[1]}elsius" if m[1] in "cC" else f"{m[1]}ahrenheit", text)
     asking = " ".join(s for s in _SENTENCE.split(text) if _ASKING.search(s)) or text
     cues = [_units.parse(m[1]) for m in _CUE.finditer(asking) if _is_unit(m[1])]

@@ -9,6 +9,7 @@ from typing import ClassVar
 from factory.types import Completion, Judgement, Outcome, Problem
 from verifiers import _final
 from verifiers._edits import edits
+from verifiers._final import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,7 @@ class Verifier:
     the reference has several lines, and its last line (after "answer is", "answer:") otherwise.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     ignore_case: bool = False
     """Count `Paris` and `paris` as the same."""
@@ -30,7 +31,7 @@ class Verifier:
         except ValueError as error:
             return Judgement(outcome=Outcome.ERROR, detail=f"the problem: {error}")
         final = _final.read(completion)
-        answers = final.answers if final.boxed else self._unboxed(problem, completion)
+        answers = final.answers if final.boxed else self._unboxed(problem, completion, final)
         if not answers or (final.problem and final.problem != "no answer"):
             return Judgement(outcome=Outcome.UNPARSABLE, detail=final.problem or "no answer")
         extracted = answers[-1]
@@ -56,12 +57,14 @@ class Verifier:
         yield f"\\boxed{{{answer}}} or \\boxed{{{others[0]}}}"
         yield f"<think>{self.reference(problem)}"
 
-    def _unboxed(self, problem: Problem, completion: Completion) -> tuple[str, ...]:
+    def _unboxed(self, problem: Problem, completion: Completion, final: Final) -> tuple[str, ...]:
         text = (_final.final_part(completion) or "").strip()
         if "\n" in _reference(problem):
             return (text,) if text else ()
         line = text.rpartition("\n")[2]
-        return _final.read(Completion(text=line)).answers if line else ()
+        last = _final.read(Completion(text=line)).answers if line else ()
+        # What was stated before competes with the last line: different answers are never correct.
+        return tuple({_final.squeeze(a): a for a in (*final.answers, *last)}.values())
 
     def _key(self, text: str) -> str:
         text = " ".join(text.split())

@@ -13,6 +13,11 @@ from factory.types import Completion, Judgement, Outcome, Problem
 from verifiers import _final, _gym_tasks
 from verifiers._probes import NO_ANSWERS
 
+_SCORER_ERRORS = (
+    ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What a scorer may raise on a text that it did not expect."""
 _USELESS = (
     "zzz", "-271828", "nan", "inf", "1e999", "...", "~", "#", "@@@", "null", "undefined",
     "none of these", "lorem ipsum", "yes and no", "zz, zz, zz", "the reference answer",
@@ -28,7 +33,7 @@ class Verifier:
     whole final part. Tasks whose scorer is known to be broken are refused.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     threshold: float = 1.0
     """Least score that counts as correct."""
@@ -49,7 +54,10 @@ class Verifier:
         if len(answer) > _final.MAX_ANSWER or not _gym_tasks.is_safe(task, answer):
             detail = f"not in the form of an answer to {task}"
             return Judgement(outcome=Outcome.UNPARSABLE, extracted=answer, detail=detail)
-        score, detail = self._score(task, entry, answer)
+        try:
+            score, detail = self._score(task, entry, answer)
+        except _SCORER_ERRORS as error:
+            return self._failed(problem, answer, error)
         if not 0.0 <= score <= 1.0:
             return Judgement(outcome=Outcome.ERROR, extracted=answer, detail=detail)
         passed = score >= self.threshold
@@ -58,9 +66,22 @@ class Verifier:
         outcome = Outcome.CORRECT if passed else Outcome.INCORRECT
         return Judgement(outcome=outcome, extracted=answer, reward=score, detail=detail)
 
+    def _failed(self, problem: Problem, answer: str, error: Exception) -> Judgement:
+        """The scorer raised: the answer's fault if it takes the reference, else the problem's."""
+        try:
+            self.reference(problem)
+        except ValueError as broken:
+            return Judgement(outcome=Outcome.ERROR, detail=f"the problem: {broken}")
+        detail = f"the scorer fails on it: {type(error).__name__}"
+        return Judgement(outcome=Outcome.UNPARSABLE, extracted=answer, detail=detail)
+
     def reference(self, problem: Problem) -> str:
         task, entry = _entry(problem)
-        score, _ = self._score(task, entry, entry["answer"])
+        try:
+            score, _ = self._score(task, entry, entry["answer"])
+        except _SCORER_ERRORS as error:
+            reason = f"{task}: the scorer fails on the reference: {type(error).__name__}"
+            raise ValueError(reason) from None
         if not score >= self.threshold:  # NaN fails this too
             raise ValueError(f"{task}: the reference scores {score:g}, below {self.threshold:g}")
         return f"<answer>{entry['answer']}</answer>"
@@ -86,6 +107,13 @@ def _near(answer: str) -> Iterator[str]:
 
 
 @functools.cache
+def _tasks() -> frozenset[str]:
+    from reasoning_gym.factory import DATASETS
+
+    return frozenset(DATASETS)
+
+
+@functools.cache
 def _scorer(task: str) -> Callable[[str, dict[str, Any]], float]:
     import reasoning_gym
 
@@ -96,6 +124,8 @@ def _entry(problem: Problem) -> tuple[str, dict[str, Any]]:
     task, entry = problem.spec.get("task"), problem.spec.get("entry")
     if not isinstance(task, str) or not isinstance(entry, dict):
         raise ValueError("spec must hold task (a name) and entry (the generator's own)")
+    if task not in _tasks():
+        raise ValueError(f"spec.task {task!r:.60} is none of reasoning_gym's")
     if reason := _gym_tasks.DEFECTIVE.get(task):
         raise ValueError(f"{task} is refused: {reason}")
     if not isinstance(entry.get("answer"), str):
