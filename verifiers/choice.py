@@ -27,7 +27,7 @@ class Verifier:
     different choices in the final answer are never correct.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     require_box: bool = False
     """Accept an answer in a box alone, not one that is merely stated."""
