@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -48,6 +48,8 @@ sys.modules["factory.sandbox.zygote"].main(control.detach())
 PLACES = ("/w/scratch/tmp", "/w/kept/box")
 """Where a cell's /tmp and /box are mounted. What Landlock allows is tied to their parents, which
 are the same in every cell: a mount hides the directory that it lies on."""
+_SITE = "/w/site"
+"""Where the installed packages are inside, wherever they lie outside."""
 OTHER_TIERS = (
     "choose another sandbox.tier in the recipe: `landlock` (weaker, needs no namespaces) or "
     "`remote` (a code-execution service)"
@@ -108,15 +110,19 @@ def spawn(
     """
     uid = sandbox_uid() if os.geteuid() == 0 else None
     python, libraries = _interpreter(tier, uid)
-    paths = [*libraries, *visible]
+    paths = {path: path for path in (*libraries, *visible)}
     if preload:
-        paths.append(sysconfig.get_path("purelib"))
+        packages = sysconfig.get_path("purelib")
+        paths[packages] = _SITE if tier == "namespaces" else packages
+    taken = [path for path in paths.values() if path.startswith(("/tmp/", "/box/"))]
+    if taken and tier == "namespaces":
+        raise SandboxError(f"{taken[0]} cannot be seen inside, where /tmp and /box are a job's own")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the zygote
     info, tells = os.pipe() if tier == "namespaces" else (None, None)
     argv = _command(python, paths, theirs.fileno(), tells, uid is not None)
     passed = [theirs.fileno()] if tells is None else [theirs.fileno(), tells]
-    bound = paths if tier == "namespaces" and uid is not None else []
+    bound = list(paths) if tier == "namespaces" and uid is not None else []
     try:
         process = subprocess.Popen(
             argv,
@@ -141,7 +147,14 @@ def spawn(
         stderr=stderr,
         info=info,
         cgroup=group,
-        readable=["/usr", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", *paths],
+        readable=[
+            "/usr",
+            "/lib",
+            "/lib64",
+            "/etc/alternatives",
+            "/etc/ld.so.cache",
+            *paths.values(),
+        ],
         devices=_DEVICES,
     )
 
@@ -152,7 +165,7 @@ def sandbox_uid() -> int:
 
 
 def _command(
-    python: str, paths: Sequence[str], fd: int, tells: int | None, bound: bool
+    python: str, paths: Mapping[str, str], fd: int, tells: int | None, bound: bool
 ) -> list[str]:
     """The interpreter with what it boots from, inside the jail where there is one."""
     flags = ["-s", "-S", "-P", "-B", "-W", "ignore", "-X", "utf8"]
@@ -181,7 +194,7 @@ def _open_to_others(path: str) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in Path(path).parents)
 
 
-def _bubblewrap(paths: Sequence[str], bound: bool, tells: int) -> list[str]:
+def _bubblewrap(paths: Mapping[str, str], bound: bool, tells: int) -> list[str]:
     """The jail: everything unshared, little mounted, nothing writable but /tmp and /box."""
     argv = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"]
     argv += ["--info-fd", str(tells), "--hostname", "sandbox", "--cap-add", "CAP_SYS_ADMIN"]
@@ -193,8 +206,8 @@ def _bubblewrap(paths: Sequence[str], bound: bool, tells: int) -> list[str]:
             argv += ["--ro-bind", name, name]
     for name in ("/etc/alternatives", "/etc/ld.so.cache"):
         argv += ["--ro-bind-try", name, name]
-    for number, path in enumerate(paths):
-        argv += ["--ro-bind", f"/tmp/{number}" if bound else path, path]
+    for number, (path, inside) in enumerate(paths.items()):
+        argv += ["--ro-bind", f"/tmp/{number}" if bound else path, inside]
     for device in _DEVICES:
         argv += ["--dev-bind", device, device]
     for place, behind in zip(("/tmp", "/box"), PLACES, strict=True):

@@ -324,3 +324,19 @@ def test_a_tier_that_cannot_be_had_names_the_others(monkeypatch):
     wanted = r"apt install bubblewrap.*landlock.*remote"
     with pytest.raises(SandboxError, match=wanted), open_sandbox("namespaces"):
         pass
+
+
+def test_installed_packages_are_found_wherever_they_lie(tmp_path, monkeypatch):
+    """Also beneath /tmp, which inside is the job's own."""
+    (tmp_path / "packages").mkdir()
+    tmp_path.chmod(0o755)
+    (tmp_path / "packages" / "mine.py").write_text("value = 7\n", encoding="utf-8")
+    monkeypatch.setattr(spawn.sysconfig, "get_path", lambda _: str(tmp_path / "packages"))
+    with open_sandbox() as sandbox, sandbox.box(preload=("mine",)) as box:
+        assert box.run(Script(source="import mine; print(mine.value)")).stdout == b"7\n"
+
+
+def test_a_visible_folder_that_cannot_be_seen_is_an_error(tmp_path):
+    wanted = "cannot be seen inside"
+    with pytest.raises(SandboxError, match=wanted), open_sandbox(visible=(str(tmp_path),)):
+        pass

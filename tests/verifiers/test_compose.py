@@ -155,7 +155,7 @@ def test_version_limits_and_need_of_a_sandbox_come_from_the_members():
         "all_of",
         {"verifiers": [{"name": "exact"}, {"name": "any_of", "verifiers": [{"name": "choice"}]}]},
     )
-    assert nested.version == "1 (exact 1, any_of 1 (choice 1))"
+    assert nested.version == "1 (exact 2, any_of 1 (choice 2))"
     assert (nested.limit_s, nested.runs_code) == (0.0, False)
 
 
