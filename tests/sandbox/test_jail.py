@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -16,6 +17,9 @@ from factory.sandbox import open_sandbox, spawn
 from factory.sandbox.box import Call, Command, Limits, Sandbox, Script
 from factory.sandbox.probes import probe
 
+needs_bubblewrap = pytest.mark.skipif(
+    shutil.which("bwrap") is None, reason="needs bubblewrap: apt install bubblewrap"
+)
 COMPILE = Limits(memory_mb=1024, file_mb=64, scratch_mb=64, processes=16)
 DOUBLE = (
     b"#include <iostream>\nint main() { long a; std::cin >> a; std::cout << 2 * a << '\\n'; }\n"
@@ -240,6 +244,7 @@ def test_boxes_run_beside_each_other(local):
         assert time.monotonic() - began < 0.79
 
 
+@needs_bubblewrap
 def test_modules_are_loaded_before_the_fork():
     with open_sandbox() as sandbox, sandbox.box(preload=("numpy",)) as box:
         source = (
@@ -250,6 +255,7 @@ def test_modules_are_loaded_before_the_fork():
             assert plain.run(Script(source="import numpy")).code == 1
 
 
+@needs_bubblewrap
 def test_a_module_that_is_not_there_is_an_error_of_the_sandbox():
     with open_sandbox() as sandbox, pytest.raises(SandboxError, match="no_such_module"):
         sandbox.box(preload=("no_such_module",)).run(Script(source="pass"))
@@ -301,6 +307,7 @@ def test_a_sandbox_that_was_killed_comes_back(local):
     assert run(local, "print(1)").stdout == b"1\n"
 
 
+@needs_bubblewrap
 def test_a_killed_worker_takes_its_sandbox_along(tmp_path):
     code = """
 import os, signal
@@ -326,6 +333,7 @@ def test_a_tier_that_cannot_be_had_names_the_others(monkeypatch):
         pass
 
 
+@needs_bubblewrap
 def test_installed_packages_are_found_wherever_they_lie(tmp_path, monkeypatch):
     """Also beneath /tmp, which inside is the job's own."""
     (tmp_path / "packages").mkdir()
@@ -336,6 +344,7 @@ def test_installed_packages_are_found_wherever_they_lie(tmp_path, monkeypatch):
         assert box.run(Script(source="import mine; print(mine.value)")).stdout == b"7\n"
 
 
+@needs_bubblewrap
 def test_a_visible_folder_that_cannot_be_seen_is_an_error(tmp_path):
     wanted = "cannot be seen inside"
     with pytest.raises(SandboxError, match=wanted), open_sandbox(visible=(str(tmp_path),)):
