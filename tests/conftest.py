@@ -14,7 +14,7 @@ from factory import recipe
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# Read once per process, when the Xet client first works: it would wait minutes for a Hub that fails.
+# Read once per process, when the Xet client first works: it waits by a clock of its own.
 os.environ.setdefault("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "1")
 os.environ.setdefault("HF_XET_CLIENT_RETRY_BASE_DELAY", "1ms")
 
