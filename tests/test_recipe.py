@@ -41,7 +41,7 @@ def test_there_are_recipes_for_a_laptop_and_for_a_cluster():
     [
         ("polcy.n=3", "unknown key 'polcy'; known: name, sources"),
         ("sampling.temprature=1", "unknown key 'temprature' in sampling; known: temperature"),
-        ("traces.max=1", "unknown key 'max' in traces; known: max_per_problem"),
+        ("traces.max=1", "unknown key 'max' in traces; known: quality, max_per_problem"),
         ("policy.m=3", "policy 'fixed' has no option 'm'; options: n"),
         ("policy.n=0", "n must be at least 1, got 0"),
         ("policy.name=greedy", "unknown policy 'greedy'; known: adaptive, fixed"),
