@@ -138,18 +138,26 @@ class Box(Protocol):
 
     def run(self, job: Job, *, limits: Limits | None = None) -> Ran:
         """`start` and `wait`."""
+        return self.start(job, limits=limits).wait()
 
     def close(self) -> None:
         """End everything in the box."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         tb: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
+
+
+def is_plain(name: str) -> bool:
+    """Whether this can be the name of a file in a box: one part, and no way out."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 class Sandbox(Protocol):

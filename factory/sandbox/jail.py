@@ -33,18 +33,17 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from factory.errors import SandboxError
 from factory.sandbox import spawn, values
-from factory.sandbox.box import Call, Command, Job, Limits, Ran
+from factory.sandbox.box import Box, Call, Command, Job, Limits, Ran, is_plain
 from factory.sandbox.cells import GRACE_S, Cell, Zygote, memory_file, observed, payload, plain
 
 
 def _plain_names(names: Sequence[str]) -> None:
     for name in names:
-        if not name or "/" in name or "\0" in name or name in (".", ".."):
+        if not is_plain(name):
             raise ValueError(f"a file in a box has a plain name, without `/`: got {name!r}")
 
 
@@ -81,7 +80,7 @@ class _Running:
                 os.close(fd)
 
 
-class _Box:
+class _Box(Box):
     """One candidate's box, as its host sees it: a cell for each source that runs in it, one for
     its commands."""
 
@@ -125,9 +124,6 @@ class _Box:
                 os.close(fd)
         return _Running(self, cell, limits, nonce.encode(), watched)
 
-    def run(self, job: Job, *, limits: Limits | None = None) -> Ran:
-        return self.start(job, limits=limits).wait()
-
     def _refuse(self, header: dict[str, Any]) -> None:
         if self._jail.tier == "landlock" and header["output_file"] and not header["keep"]:
             raise SandboxError("sandbox.tier landlock: a program cannot write files there")
@@ -159,17 +155,6 @@ class _Box:
                     os.chmod(os.path.join(self._folder, name), 0o755)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _described(job: Job, nonce: str) -> tuple[dict[str, Any], dict[str, bytes], bytes | None]:

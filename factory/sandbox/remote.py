@@ -17,12 +17,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from factory.errors import SandboxError
 from factory.sandbox import values
-from factory.sandbox.box import Call, Command, Job, Limits, Ran, Tier
+from factory.sandbox.box import Box, Call, Command, Job, Limits, Ran, Tier, is_plain
 from factory.sandbox.fusion import Service
 
 _DROPPED_BY_THE_SERVICE = "IGNORE_THIS_FILE"
@@ -84,7 +83,7 @@ def echo(value):
 """
 
 
-class _FarBox:
+class _FarBox(Box):
     """A box that exists on this side alone: each job takes along what it needs."""
 
     def __init__(
@@ -110,25 +109,10 @@ class _FarBox:
             )
         return _FarRun(self, job, limits or self._limits)
 
-    def run(self, job: Job, *, limits: Limits | None = None) -> Ran:
-        """`start` and `wait`."""
-        return self.start(job, limits=limits).wait()
-
     def close(self) -> None:
         """Forget the files."""
         self._open = False
         self._files = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def execute(self, job: Job, limits: Limits) -> Ran:
         """Send a job and read what came of it."""
@@ -141,7 +125,7 @@ class _FarBox:
         if max(len(report.stdout), len(report.stderr)) > most:
             ended = "output"
         if isinstance(job, Command) and job.keep:
-            self._files.update((n, data) for n, data in report.kept.items() if _is_plain(n))
+            self._files.update((n, data) for n, data in report.kept.items() if is_plain(n))
         returned, raised = _returned(report.record) if isinstance(job, Call) else ((), "")
         if ended != "exited" or report.code:
             returned = ()
@@ -169,10 +153,6 @@ class _FarRun:
         if self._ran is None:
             self._ran = self._box.execute(self._job, self._limits)
         return self._ran
-
-
-def _is_plain(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def _told(job: Job, preload: tuple[str, ...], limits: Limits) -> dict[str, Any]:
@@ -210,7 +190,7 @@ def _files_of(job: Job, box: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _check_name(name: str) -> None:
-    if not _is_plain(name):
+    if not is_plain(name):
         raise ValueError(f"a file in a box has a plain name, without `/`: got {name!r}")
     if _DROPPED_BY_THE_SERVICE in name:
         raise SandboxError(f"the remote tier loses files named {_DROPPED_BY_THE_SERVICE}")
