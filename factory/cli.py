@@ -16,6 +16,7 @@ from factory.errors import FactoryError, LedgerError
 from factory.quiet import QUIET
 
 if TYPE_CHECKING:
+    from factory.hub import Spread
     from factory.recipe import Recipe
 
 
@@ -214,7 +215,10 @@ def curate_run(arguments: argparse.Namespace) -> int:
 
 
 def publish_run(arguments: argparse.Namespace) -> int:
-    """Push a run's dataset to the Hub: card and shards in one commit."""
+    """Push a run's dataset to the Hub: card and shards in one commit.
+
+    Where the run was spread over a Ray cluster, so is the upload.
+    """
     from factory.hub import publish
 
     folder = arguments.dir / "dataset"
@@ -227,12 +231,27 @@ def publish_run(arguments: argparse.Namespace) -> int:
         revision=arguments.revision,
         tag=arguments.tag,
         pull_request=arguments.pull_request,
+        spread=_spread(arguments.dir),
     )
     if done.commit is None:
         print(f"{done.url}: nothing new to publish")
     else:
         print(f"{done.url}: {done.uploaded_files} files, {done.uploaded_bytes} bytes")
     return 0
+
+
+def _spread(folder: Path) -> Spread:
+    """Who uploads: the workers of the run's cluster, else this process."""
+    from factory import run
+    from factory.hub.courier import one_after_another
+
+    address = run.frozen(folder).cluster.address if (folder / "recipe.yaml").exists() else None
+    if address is None:
+        return one_after_another
+    from factory import cluster
+
+    cluster.join(address)
+    return cluster.spread
 
 
 def list_plugins(_: argparse.Namespace) -> int:

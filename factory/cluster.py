@@ -1,4 +1,4 @@
-"""The crew on a Ray cluster: the only module that imports ray for a run.
+"""The crew on a Ray cluster, and what else is spread over one: the module that imports ray.
 
 One actor per replica, in a placement group of its own (the GPUs of a tensor- or pipeline-parallel
 replica lie together, or node by node where the engine says they may spread); one actor per judge
@@ -13,17 +13,20 @@ import contextlib
 import os
 import signal
 import socket
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from factory import plugins
 from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle
 from factory.engines import EngineInfo, Request, Resources
-from factory.errors import EngineError, FactoryError
+from factory.errors import EngineError, FactoryError, PublishError
 from factory.quiet import QUIET, SECRETS
 from factory.recipe import Recipe
 from factory.replica import ReplicaEvent
@@ -32,6 +35,10 @@ from factory.types import RolloutKey, Verdict
 _OBJECT_STORE_BYTES = 256 << 20
 _STOP_S = 15.0
 _CONNECT_S = 10.0
+_UPLOADS_END_S = 60.0
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 
 class _ReplicaActor(LocalReplica):
@@ -58,6 +65,17 @@ def connect(recipe: Recipe, resources: Resources) -> None:
         include_dashboard=False,
         **common,
     )
+
+
+def join(address: str) -> None:
+    """Connect to a running cluster, with nothing of ours on it yet.
+
+    Raises:
+        EngineError: there is none.
+    """
+    if not ray.is_initialized():
+        os.environ.update(QUIET)
+        _join(address, {"log_to_driver": False, "logging_level": "error"})
 
 
 def _join(address: str, options: dict[str, Any]) -> None:
@@ -178,6 +196,47 @@ class RayCrew(Crew):
         await super().close()
         if self._recipe.cluster.address is None:
             await asyncio.to_thread(ray.shutdown)
+
+
+def spread(work: Callable[[Item], Done], items: Sequence[Item]) -> Iterator[Done]:
+    """`map` over the cluster that this process has joined, one item to a CPU: a `hub.Spread`.
+
+    The token travels as an argument: what is in a worker's environment, Ray writes to its logs.
+    A worker that dies is replaced, and finds what the first one had uploaded. After an error, what
+    is under way is let end and nothing further begins (Ray 2.60 can abort a driver that cancels).
+
+    Raises:
+        PublishError: workers keep dying.
+    """
+    task = ray.remote(_carry).options(
+        num_cpus=1,
+        max_retries=3,
+        scheduling_strategy="SPREAD",
+        runtime_env={"env_vars": {**QUIET, **SECRETS}},
+    )
+    ahead = iter(items)
+    at_once = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    flying = deque(task.remote(work, item) for item in islice(ahead, at_once))
+    try:
+        while flying:
+            done: Done = ray.get(flying[0])
+            flying.popleft()
+            flying.extend(task.remote(work, item) for item in islice(ahead, 1))
+            yield done
+    except RayError as error:
+        ray.wait(list(flying), num_returns=len(flying), timeout=_UPLOADS_END_S)
+        if isinstance(error, RayTaskError):
+            if isinstance(error.cause, FactoryError):
+                raise error.cause from None
+            raise
+        raise PublishError(
+            f"the worker that uploads was lost ({type(error).__name__}); run the same command "
+            "again: what has been uploaded is not uploaded again"
+        ) from None
+
+
+def _carry(work: Callable[[Item], Done], item: Item) -> Done:
+    return work(item)
 
 
 async def _answer(reference: Any) -> Any:

@@ -14,13 +14,13 @@ import huggingface_hub
 import pytest
 import ray
 
+from factory import cluster
 from factory.errors import PublishError
 from factory.hub import courier
 from factory.hub.courier import Access
 from factory.quiet import QUIET
 from tests.hub_double import HubDouble
 from tests.hub_double.dataset import ONE, write_dataset
-from tests.hub_double.ray_spread import spread_on_ray
 from tests.hub_double.trials import REPO, TOKEN, hub_in, push
 
 ROOT = Path(__file__).parent.parent
@@ -70,15 +70,15 @@ def test_workers_upload_and_one_commit_names_it_all(
     hub: HubDouble, logs: Path, tmp_path: Path
 ) -> None:
     folder = write_dataset(tmp_path / "dataset", SHARDS)
-    done = push(folder, spread=spread_on_ray)
+    done = push(folder, spread=cluster.spread)
     ours, _ = hub.repositories[REPO].history()
     assert done.commit == ours.oid
     assert content(hub, SHARDS) == {name: (folder / name).read_bytes() for name in SHARDS}
     assert len(hub.served("POST", "/preupload/")) == 5, "one for each parcel of at most two files"
     assert len(hub.served("PUT", "/lfs/")) == len(SHARDS)
-    assert push(folder, spread=spread_on_ray).commit is None
+    assert push(folder, spread=cluster.spread).commit is None
     grown = {**SHARDS, "data/train-00006.parquet": range(50, 53)}
-    push(write_dataset(folder, grown), spread=spread_on_ray)
+    push(write_dataset(folder, grown), spread=cluster.spread)
     assert len(hub.served("PUT", "/lfs/")) == len(SHARDS) + 1
     leaks = [
         path for path in logs.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()
@@ -92,7 +92,7 @@ def test_the_environment_of_the_workers_holds_no_token(
     def look(_: Any) -> list[str]:
         return [name for name, value in os.environ.items() if TOKEN in value]
 
-    assert list(spread_on_ray(look, [(), ()])) == [[], []]
+    assert list(cluster.spread(look, [(), ()])) == [[], []]
     assert TOKEN not in repr(Access(endpoint=None, token=TOKEN))
 
 
@@ -102,11 +102,11 @@ def test_what_a_worker_says_is_what_the_user_reads(
     folder = write_dataset(tmp_path / "dataset", SHARDS)
     hub.fail("POST", "/objects/batch", status=401, times=100, body=f'{{"error": "{TOKEN}"}}')
     with pytest.raises(PublishError, match="invalid or has expired") as caught:
-        push(folder, spread=spread_on_ray)
+        push(folder, spread=cluster.spread)
     assert TOKEN not in repr(caught.value)
     assert caught.value.__cause__ is None
     hub.faults.clear()
-    assert push(folder, spread=spread_on_ray).commit is not None
+    assert push(folder, spread=cluster.spread).commit is not None
     assert hub.sent_again == 0
 
 
@@ -123,7 +123,7 @@ def test_a_worker_that_is_killed_is_replaced(hub: HubDouble, logs: Path, tmp_pat
     folder = write_dataset(tmp_path / "dataset", SHARDS)
 
     def spread(work: Any, parcels: Any) -> Iterator[Any]:
-        return spread_on_ray(partial(die_once, tmp_path / "died", work), parcels)
+        return cluster.spread(partial(die_once, tmp_path / "died", work), parcels)
 
     assert push(folder, spread=spread).commit is not None
     assert (tmp_path / "died").exists()
@@ -140,11 +140,11 @@ def test_workers_that_keep_dying_are_given_up(hub: HubDouble, logs: Path, tmp_pa
     folder = write_dataset(tmp_path / "dataset", {"data/train-00000.parquet": range(3)}, ONE)
 
     def spread(work: Any, parcels: Any) -> Iterator[Any]:
-        return spread_on_ray(partial(always_die, work), parcels[:1])
+        return cluster.spread(partial(always_die, work), parcels[:1])
 
     with pytest.raises(PublishError, match=r"was lost .*run the same command again"):
         push(folder, spread=spread)
-    assert push(folder, spread=spread_on_ray).commit is not None
+    assert push(folder, spread=cluster.spread).commit is not None
 
 
 def by_xet(lock: Path, work: Any, parcel: Any) -> Any:
@@ -160,7 +160,7 @@ def test_workers_upload_by_xet(logs: Path, tmp_path: Path, monkeypatch: pytest.M
     folder = write_dataset(tmp_path / "dataset", SHARDS)
 
     def spread(work: Any, parcels: Any) -> Iterator[Any]:
-        return spread_on_ray(partial(by_xet, tmp_path / "lock", work), parcels)
+        return cluster.spread(partial(by_xet, tmp_path / "lock", work), parcels)
 
     with hub_in("xet", tmp_path / "hub") as hub:
         assert push(folder, spread=spread).commit is not None
