@@ -1,0 +1,170 @@
+"""How full a run keeps its engine, beside the bare engine on the same prompts, in one sitting.
+
+    python -m benchmarks.saturation [--repeats 5] [--problems 120] [--n 16] [--shared] [--json]
+
+Bare: `vllm.LLM.generate`, all prompts at once, with the quickstart's engine settings, sampling and
+seeds, and lengths drawn from the seeds (`benchmarks.clocked`). Run: `factory run` on Ray with the
+`fixed` policy (no rollout is aborted), with verification, ledger and shards. Both note when each
+rollout ended, on one clock:
+
+    steady    tokens per second between the end of the first 15 % and of the first 70 % of rollouts
+    whole     tokens per second from the moment that the engine is ready to the last rollout's end
+
+On a GPU node the engine has the GPU and the factory has the host's CPUs. Here both compute on the
+same cores, so by default the engine's threads have one core to themselves and everything else has
+the others, in both runs alike; with `--shared` everybody shares all cores, and the ratio then also
+holds what verification takes from the engine. The two take turns, so that a noisy machine troubles
+both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+RECIPE = "pipelines/quickstart.yaml"
+STEADY = (0.15, 0.70)
+
+BARE = """
+import json, sys, time
+from pathlib import Path
+from benchmarks.clocked import length
+from factory import feed, recipe
+from factory.engines import Request
+from factory.types import Problem, RolloutKey
+from vllm import LLM, SamplingParams
+
+if __name__ == "__main__":
+    clock, n, changes = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    given = recipe.load(Path("pipelines/quickstart.yaml"), changes)
+    problems = [p for p in feed.problems(given) if isinstance(p, Problem)]
+    o = given.engine.options
+    llm = LLM(o["model"], enforce_eager=o["enforce_eager"], max_num_seqs=o["max_num_seqs"],
+              enable_chunked_prefill=False, disable_log_stats=True, **o["engine_args"])
+    tokenizer = llm.get_tokenizer()
+    prompts, params, ends = [], [], []
+    for problem in problems:
+        messages = given.prompt.render(problem)
+        ids = tokenizer.apply_chat_template(
+            list(messages), tokenize=True, add_generation_prompt=True, return_dict=False)
+        for index in range(n):
+            key = RolloutKey(problem.id, index)
+            seed = Request(key=key, messages=messages, sampling=given.sampling).seed
+            prompts.append({"prompt_token_ids": ids})
+            params.append(SamplingParams(
+                temperature=given.sampling.temperature, max_tokens=length(seed),
+                seed=seed, ignore_eos=True))
+    step = llm.llm_engine.step
+    def clocked():
+        done, now = step(), time.monotonic()
+        ends.extend((now, len(r.outputs[0].token_ids)) for r in done if r.finished)
+        return done
+    llm.llm_engine.step = clocked
+    ends.append((time.monotonic(), 0))
+    llm.generate(prompts, params, use_tqdm=False)
+    clock.write_text("".join(json.dumps(end) + "\\n" for end in ends))
+"""
+
+
+class Ends(NamedTuple):
+    """When rollouts ended, in order: seconds and tokens; the first entry is the start."""
+
+    seconds: list[float]
+    tokens: list[int]
+
+    @classmethod
+    def read(cls, clock: Path, ready: float | None = None) -> Ends:
+        rows = sorted(json.loads(line) for line in clock.read_text("utf-8").splitlines())
+        rows = [*([] if ready is None else [[ready, 0]]), *rows]
+        return cls([t for t, _ in rows], [n for _, n in rows])
+
+    def rate(self, low: float, high: float) -> float:
+        """Tokens per second between two shares of the rollouts."""
+        first, last = (round(share * (len(self.tokens) - 1)) for share in (low, high))
+        return sum(self.tokens[first + 1 : last + 1]) / (self.seconds[last] - self.seconds[first])
+
+
+def measure(words: Sequence[str], shared: bool) -> None:
+    """Run Python on `words`, the engine's threads apart from everything else unless shared."""
+    from factory.quiet import QUIET
+
+    env = {**os.environ, **QUIET, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
+    env |= {"PYTHONPATH": ".", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    pinned: list[str] = []
+    if not shared:
+        first, *others = sorted(os.sched_getaffinity(0))
+        env["VLLM_CPU_OMP_THREADS_BIND"] = str(first)
+        pinned = ["taskset", "-c", ",".join(map(str, others or [first]))]
+    done = subprocess.run(
+        [*pinned, sys.executable, *words], check=False, capture_output=True, text=True, env=env
+    )
+    if done.returncode:
+        raise SystemExit(f"{words[:2]} failed:\n{done.stderr[-3000:]}")
+
+
+def bare(folder: Path, n: int, changes: list[str], shared: bool) -> Ends:
+    script = folder / "bare.py"
+    script.write_text(BARE, encoding="utf-8")
+    measure([str(script), str(folder / "bare.jsonl"), str(n), *changes], shared)
+    return Ends.read(folder / "bare.jsonl")
+
+
+def whole_run(folder: Path, changes: list[str], shared: bool) -> Ends:
+    clock = folder / "run.jsonl"
+    changes = [*changes, "engine.name=benchmarks.clocked", f"engine.clock={clock}"]
+    sets = [word for change in changes for word in ("--set", change)]
+    measure(["-m", "factory", "run", RECIPE, "--out", str(folder / "run"), *sets], shared)
+    ends = Ends.read(clock)
+    # The engine is ready when the first request goes out: no rollout takes less than this.
+    progress = json.loads((folder / "run" / "progress.json").read_text("utf-8"))
+    return Ends.read(clock, ready=ends.seconds[-1] - progress["generating_s"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--problems", type=int, default=60)
+    parser.add_argument("--n", type=int, default=16)
+    parser.add_argument("--shared", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    limit = f"limit={given.problems}"
+    changes = [limit, "sampling.max_tokens=440", f"policy={{name: fixed, n: {given.n}}}"]
+    steady, whole = [], []
+    for repeat in range(given.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            a = bare(Path(folder), given.n, changes[:2], given.shared)
+            b = whole_run(Path(folder), changes, given.shared)
+        assert len(a.tokens) == len(b.tokens), "the same rollouts"
+        steady.append((a.rate(*STEADY), b.rate(*STEADY)))
+        whole.append((a.rate(0, 1), b.rate(0, 1)))
+        print(
+            f"{repeat + 1}: tokens {sum(a.tokens):,} and {sum(b.tokens):,}; steady "
+            f"{steady[-1][0]:,.0f} and {steady[-1][1]:,.0f} tokens/s; whole {whole[-1][0]:,.0f} "
+            f"and {whole[-1][1]:,.0f}",
+            flush=True,
+        )
+    figures = {
+        "layout": "shared cores" if given.shared else "the engine on a core of its own",
+        "steady_ratio": round(statistics.median(b / a for a, b in steady), 3),
+        "steady_ratios": [round(b / a, 3) for a, b in steady],
+        "whole_ratio": round(statistics.median(b / a for a, b in whole), 3),
+        "whole_ratios": [round(b / a, 3) for a, b in whole],
+        "bare_tokens_per_s": round(statistics.median(a for a, _ in steady)),
+        "run_tokens_per_s": round(statistics.median(b for _, b in steady)),
+    }
+    print(f"median ratios: steady {figures['steady_ratio']}, whole {figures['whole_ratio']}")
+    if given.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
