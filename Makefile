@@ -49,10 +49,13 @@ clean:
 	touch $@
 
 # reasoning-gym needs a solver that pip builds with a C compiler; without one its tests are skipped.
-.venv/.dev: .venv/.cpu constraints/gym.txt constraints/dev.txt constraints/train.txt
+.venv/.dev: .venv/.cpu constraints/gym.txt constraints/dev.txt constraints/train.txt \
+            constraints/loaders.txt
 	$(PIP) -r constraints/dev.txt
 	$(PIP) -r constraints/train.txt
 	$(PIP) --target .venv/prm trl==1.13.0
+	@$(PIP) --upgrade --target .venv/loaders -r constraints/loaders.txt || \
+	  echo "axolotl, LLaMA-Factory and verl are left out; their loaders are not tested."
 	@$(PIP) -r constraints/gym.txt || \
 	  echo "reasoning-gym is left out; it needs: sudo apt install gcc python3-dev"
 	touch $@

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory import plugins
-from factory.errors import FactoryError, LedgerError
+from factory.errors import EngineError, FactoryError, LedgerError
 from factory.quiet import QUIET
+from factory.simulation import command as simulation
 
 if TYPE_CHECKING:
     from factory.hub import Spread
@@ -76,10 +77,27 @@ def parser() -> argparse.ArgumentParser:
     ):
         made = add(name, function)
         made.add_argument("dir", type=Path, metavar="DIR")
-        if function is verify_again:
+        if function is not show_status:
             made.add_argument("--set", action="append", default=[], metavar="KEY.KEY=VALUE")
 
-    publish = add("publish", publish_run)
+    _publish_options(add("publish", publish_run))
+
+    simulation.options(add("simulate", simulate_run))
+
+    plan = add("plan", plan_run)
+    plan.add_argument("recipe", type=Path, metavar="RECIPE")
+    plan.add_argument("--set", action="append", default=[], metavar="KEY.KEY=VALUE")
+    plan.add_argument("--limit", type=_count, metavar="N", help="of the run: at most N problems")
+    plan.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (runs/NAME)")
+    plan.add_argument("--sample", type=_count, default=64, metavar="N", help="pilot problems (64)")
+    plan.add_argument("--rollouts", type=_count, default=8, metavar="N", help="of each (8)")
+    plan.add_argument("--json", action="store_true", help="print one JSON object")
+
+    add("list", list_plugins)
+    return top
+
+
+def _publish_options(publish: argparse.ArgumentParser) -> None:
     publish.add_argument("dir", type=Path, metavar="DIR")
     publish.add_argument("--repo", required=True, metavar="NAMESPACE/NAME")
     publish.add_argument("--private", action="store_true")
@@ -88,18 +106,26 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument(
         "--pull-request", metavar="TITLE", help="propose it instead of writing to a branch"
     )
+    publish.add_argument(
+        "--here", action="store_true", help="upload from this machine, not from the run's cluster"
+    )
+    beside = publish.add_mutually_exclusive_group()
+    for name, text in (
+        ("append", "add to the dataset of another run, touching no row of it"),
+        ("replace", "take the place of every other run's dataset"),
+    ):
+        beside.add_argument(
+            f"--{name}", dest="other", action="store_const", const=name, default="refuse", help=text
+        )
 
-    add("list", list_plugins)
-    return top
 
-
-def _recipe(arguments: argparse.Namespace) -> Recipe:
+def _recipe(arguments: argparse.Namespace, *, build: bool = True) -> Recipe:
     from factory import recipe
 
     changes = list(arguments.set)
     if arguments.limit is not None:
         changes.append(f"limit={arguments.limit}")
-    return recipe.load(arguments.recipe, changes)
+    return recipe.load(arguments.recipe, changes, build=build)
 
 
 def run_recipe(arguments: argparse.Namespace) -> int:
@@ -123,7 +149,8 @@ def run_recipe(arguments: argparse.Namespace) -> int:
     print(next_steps(folder))
     if failed := result.counts.closed["set aside"]:
         _say(
-            f"{failed} problems were set aside because generation failed: {folder}/ledger says why"
+            f"{failed} problems were set aside, as generating or judging kept failing: "
+            f"{folder}/ledger says why"
         )
     return 1 if failed else 0
 
@@ -201,14 +228,18 @@ def verify_again(arguments: argparse.Namespace) -> int:
     from factory import run
 
     run.rejudge(arguments.dir, _say, arguments.set)
-    return curate_run(arguments)
+    return _curate(arguments.dir)
 
 
 def curate_run(arguments: argparse.Namespace) -> int:
-    """Write the dataset of a run from its ledger."""
+    """Write the dataset of a run from its ledger; --set changes what is kept, and how."""
+    return _curate(arguments.dir, arguments.set)
+
+
+def _curate(folder: Path, changes: Sequence[str] = ()) -> int:
     from factory import run
 
-    result = run.make_dataset(arguments.dir)
+    result = run.make_dataset(folder, changes, _say)
     for shard in result.shards:
         print(f"{result.folder / shard.path}  {shard.num_rows} rows, {shard.num_bytes} bytes")
     return 0
@@ -219,7 +250,8 @@ def publish_run(arguments: argparse.Namespace) -> int:
 
     Where the run was spread over a Ray cluster, so is the upload.
     """
-    from factory.hub import publish
+    from factory.hub import Other, publish
+    from factory.hub.courier import one_after_another
 
     folder = arguments.dir / "dataset"
     if not folder.is_dir():
@@ -231,7 +263,8 @@ def publish_run(arguments: argparse.Namespace) -> int:
         revision=arguments.revision,
         tag=arguments.tag,
         pull_request=arguments.pull_request,
-        spread=_spread(arguments.dir),
+        other=Other(arguments.other),
+        spread=one_after_another if arguments.here else _spread(arguments.dir),
     )
     if done.commit is None:
         print(f"{done.url}: nothing new to publish")
@@ -241,17 +274,47 @@ def publish_run(arguments: argparse.Namespace) -> int:
 
 
 def _spread(folder: Path) -> Spread:
-    """Who uploads: the workers of the run's cluster, else this process."""
+    """Who uploads: the workers of the run's cluster, else this process.
+
+    Raises:
+        EngineError: the cluster cannot be reached.
+    """
     from factory import run
     from factory.hub.courier import one_after_another
 
-    address = run.frozen(folder).cluster.address if (folder / "recipe.yaml").exists() else None
-    if address is None:
+    given = run.frozen(folder).cluster if (folder / "recipe.yaml").exists() else None
+    if given is None or given.address is None or given.backend != "ray":
         return one_after_another
-    from factory import cluster
+    try:
+        from factory import cluster
 
-    cluster.join(address)
+        cluster.join(given.address)
+    except (ImportError, EngineError) as error:
+        raise EngineError(f"{error}; or give `--here` to upload from this machine") from error
     return cluster.spread
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def plan_run(arguments: argparse.Namespace) -> int:
+    """Say what a run will come to, from a pilot of a few rollouts on a sample of its problems."""
+    from factory.forecast.command import plan
+
+    plan(_recipe(arguments), arguments, _say)
+    return 0
+
+
+def simulate_run(arguments: argparse.Namespace) -> int:
+    """Forecast a recipe's run on a virtual clock: the same scheduler, engines that are assumed.
+
+    Prints slot use, what became of the tokens, wall time, cost, and coverage by pass rate.
+    """
+    simulation.simulate(_recipe(arguments, build=False), arguments)
+    return 0
 
 
 def list_plugins(_: argparse.Namespace) -> int:

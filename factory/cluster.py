@@ -13,20 +13,27 @@ import contextlib
 import os
 import signal
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray._private import services
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from factory import plugins
+from factory import plugins, setwide
 from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle
 from factory.engines import EngineInfo, Request, Resources
 from factory.errors import EngineError, FactoryError, PublishError
+from factory.fence import Fence
 from factory.quiet import QUIET, SECRETS
 from factory.recipe import Recipe
 from factory.replica import ReplicaEvent
@@ -35,7 +42,11 @@ from factory.types import RolloutKey, Verdict
 _OBJECT_STORE_BYTES = 256 << 20
 _STOP_S = 15.0
 _CONNECT_S = 10.0
-_UPLOADS_END_S = 60.0
+_SAY_S = 10.0
+# So many replicas lost on a node, each soon after its start, and others are placed elsewhere, if
+# there is room within so many seconds.
+_AVOIDED_AT = 3
+_ELSEWHERE_S = 10.0
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -59,12 +70,30 @@ def connect(recipe: Recipe, resources: Resources) -> None:
         _join(recipe.cluster.address, common)
         return
     needed = recipe.cluster.replicas * resources.cpus + recipe.cluster.judges
-    ray.init(
-        num_cpus=max(int(needed + 0.999), os.cpu_count() or 1),
-        object_store_memory=_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        **common,
-    )
+    with _apart():
+        ray.init(
+            address="local",  # also where another Ray runs on this machine
+            num_cpus=max(int(needed + 0.999), os.cpu_count() or 1),
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            **common,
+        )
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """Start Ray's processes in sessions of their own.
+
+    Otherwise a SIGTERM to the process group of the run, as batch systems send it, would kill Ray
+    before anything could be put on record. (They still die with this process: the kernel sees to
+    it.) Ray has no option for it; if a later version starts them otherwise, all is as without.
+    """
+    plain = services.ConsolePopen
+    services.ConsolePopen = partial(plain, start_new_session=True)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = plain
 
 
 def join(address: str) -> None:
@@ -97,22 +126,37 @@ def _join(address: str, options: dict[str, Any]) -> None:
 
 
 class RayReplica:
-    """Handle of a replica actor."""
+    """Handle of a replica actor.
 
-    def __init__(self, recipe: Recipe, name: str) -> None:
+    Args:
+        fences: per node, the losses of replicas there; a node that keeps losing them is avoided
+            while another one has room.
+        say: told what it waits for.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        name: str,
+        fences: defaultdict[str, Fence],
+        say: Callable[[str], None],
+    ) -> None:
         self._recipe = recipe
         self._name = name
+        self._fences = fences
+        self._say = say
+        self._nodes: list[str] = []
         self._group: PlacementGroup | None = None
         self._actor: Any = None
 
     async def start(self) -> EngineInfo:
         engine = plugins.build("engine", self._recipe.engine.name, self._recipe.engine.options)
         needs: Resources = engine.resources()
-        self._group = placement_group(*_bundles(needs))
-        await self._group.ready()
+        await self._place(needs)
         strategy = PlacementGroupSchedulingStrategy(
             self._group, placement_group_capture_child_tasks=True
         )
+        self._say("starting")
         self._actor = (
             ray.remote(_ReplicaActor)
             .options(
@@ -126,8 +170,49 @@ class RayReplica:
             )
             .remote(self._recipe, self._name)
         )
-        info: EngineInfo = await _answer(self._actor.start.remote())
+        info: EngineInfo = await self._blame(_answer(self._actor.start.remote()))
+        for node in self._nodes:
+            self._fences[node].ready()
         return info
+
+    async def _place(self, needs: Resources) -> None:
+        """A place in the cluster: first without the nodes that keep losing replicas."""
+        bundles, strategy = _bundles(needs)
+        started_here = self._recipe.cluster.address is None
+        if started_here and (lacking := await asyncio.to_thread(_lacking, bundles)):
+            raise EngineError(
+                f"a replica needs {_listed(_total(bundles))}; this machine lacks {lacking}. Give "
+                "the address of a cluster that has it (cluster.address), or ask for less"
+            )
+        if avoided := [n for n, fence in self._fences.items() if fence.losses >= _AVOIDED_AT]:
+            selector = {"ray.io/node-id": f"!in({','.join(avoided)})"}
+            selectors = [selector] * len(bundles)
+            self._group = placement_group(bundles, strategy, bundle_label_selector=selectors)
+            if not await self._placed(_ELSEWHERE_S):
+                remove_placement_group(self._group)
+                self._group = None
+        if self._group is None:
+            self._group = placement_group(bundles, strategy)
+            while not await self._placed(_SAY_S):
+                self._say(await asyncio.to_thread(_missing, bundles, strategy))
+        table = await asyncio.to_thread(placement_group_table, self._group)
+        self._nodes = sorted(set(table["bundles_to_node_id"].values()))
+
+    async def _placed(self, seconds: float) -> bool:
+        assert self._group is not None
+        ready = asyncio.wrap_future(self._group.ready().future())
+        ready.add_done_callback(lambda f: f.cancelled() or f.exception())  # or asyncio complains
+        done, _ = await asyncio.wait({ready}, timeout=seconds)
+        return bool(done)
+
+    async def _blame(self, work: Awaitable[Any]) -> Any:
+        """What goes wrong counts against the nodes on which it did."""
+        try:
+            return await work
+        except Exception:
+            for node in self._nodes:
+                self._fences[node].lost()
+            raise
 
     async def submit(self, requests: list[Request]) -> None:
         await self._actor.submit.remote(requests)
@@ -136,7 +221,7 @@ class RayReplica:
         await self._actor.abort.remote(keys)
 
     async def poll(self) -> list[ReplicaEvent]:
-        events: list[ReplicaEvent] = await _answer(self._actor.poll.remote())
+        events: list[ReplicaEvent] = await self._blame(_answer(self._actor.poll.remote()))
         return events
 
     async def drain(self) -> None:
@@ -145,17 +230,20 @@ class RayReplica:
     async def stop(self) -> None:
         if self._actor is not None:
             # An engine has processes of its own: ask first, so that it takes them along.
-            with contextlib.suppress(RayActorError, GetTimeoutError, TimeoutError, RayTaskError):
-                await asyncio.wait_for(self._actor.stop.remote(), _STOP_S)
-            ray.kill(self._actor)
+            await _ask_to_stop(self._actor)
         if self._group is not None:
             remove_placement_group(self._group)
 
 
 class RayJudge:
-    """Handle of a judge actor."""
+    """Handle of a judge actor.
 
-    def __init__(self, recipe: Recipe) -> None:
+    Args:
+        say: told what it waits for.
+    """
+
+    def __init__(self, recipe: Recipe, say: Callable[[str], None]) -> None:
+        self._say = say
         self._actor: Any = (
             ray.remote(_JudgeActor)
             .options(num_cpus=1, max_concurrency=4, runtime_env={"env_vars": {**QUIET, **SECRETS}})
@@ -163,20 +251,28 @@ class RayJudge:
         )
 
     async def start(self) -> None:
-        await _answer(self._actor.start.remote())
+        started = asyncio.ensure_future(_answer(self._actor.start.remote()))
+        try:
+            while not (await asyncio.wait({started}, timeout=_SAY_S))[0]:
+                self._say(await asyncio.to_thread(_missing, [{"CPU": 1.0}], "PACK"))
+            await started
+        finally:
+            started.cancel()
 
     async def judge(self, pairs: list[Pair]) -> list[Verdict]:
         verdicts: list[Verdict] = await _answer(self._actor.judge.remote(pairs))
         return verdicts
 
     async def stop(self) -> None:
-        with contextlib.suppress(RayActorError, TimeoutError, RayTaskError):
-            await asyncio.wait_for(self._actor.stop.remote(), _STOP_S)
-        ray.kill(self._actor)
+        await _ask_to_stop(self._actor)
 
 
 class RayCrew(Crew):
     """Everyone as Ray actors."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self._fences: defaultdict[str, Fence] = defaultdict(Fence)
 
     async def start(self) -> None:
         engine = plugins.build("engine", self._recipe.engine.name, self._recipe.engine.options)
@@ -187,10 +283,10 @@ class RayCrew(Crew):
         await super().start()
 
     def make_replica(self, name: str) -> ReplicaHandle:
-        return RayReplica(self._recipe, name)
+        return RayReplica(self._recipe, name, self._fences, partial(self.waiting, name))
 
-    def make_judge(self) -> JudgeHandle:
-        return RayJudge(self._recipe)
+    def make_judge(self, name: str) -> JudgeHandle:
+        return RayJudge(self._recipe, partial(self.waiting, name))
 
     async def close(self) -> None:
         await super().close()
@@ -198,45 +294,57 @@ class RayCrew(Crew):
             await asyncio.to_thread(ray.shutdown)
 
 
+async def _ask_to_stop(actor: Any) -> None:
+    with contextlib.suppress(RayActorError, GetTimeoutError, TimeoutError, RayTaskError):
+        async with asyncio.timeout(_STOP_S):
+            await actor.stop.remote()
+    ray.kill(actor)
+
+
+def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = defaultdict(float)
+    for bundle in bundles:
+        for kind, amount in bundle.items():
+            total[kind] += amount
+    return dict(total)
+
+
+def _lacking(bundles: list[dict[str, float]]) -> str:
+    """What the whole cluster has too little of, with what it has; empty if it has all."""
+    there = ray.cluster_resources()
+    needs = _total(bundles)
+    return _listed({k: there.get(k, 0.0) for k, n in needs.items() if there.get(k, 0.0) < n})
+
+
+def _missing(bundles: list[dict[str, float]], strategy: str) -> str:
+    """What a placement waits for, beside what the cluster has."""
+    there, free = ray.cluster_resources(), ray.available_resources()
+    needs = _total(bundles)
+    has = ", ".join(f"{free.get(k, 0):g} of {there.get(k, 0):g} {k}" for k in needs)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    together = " on one node" if strategy == "STRICT_PACK" else ""
+    fits = any(all(node.get(k, 0) >= n for k, n in bundles[0].items()) for node in nodes)
+    never = "" if fits else "; no node is large enough, so it waits for one that is"
+    return f"waits for {_listed(needs)}{together}; {has} free on {len(nodes)} nodes{never}"
+
+
+def _listed(resources: dict[str, float]) -> str:
+    return " + ".join(f"{amount:g} {kind}" for kind, amount in resources.items())
+
+
 def spread(work: Callable[[Item], Done], items: Sequence[Item]) -> Iterator[Done]:
     """`map` over the cluster that this process has joined, one item to a CPU: a `hub.Spread`.
 
-    The token travels as an argument: what is in a worker's environment, Ray writes to its logs.
-    A worker that dies is replaced, and finds what the first one had uploaded. After an error, what
-    is under way is let end and nothing further begins (Ray 2.60 can abort a driver that cancels).
+    A worker that dies is replaced, and finds what the first one had uploaded.
 
     Raises:
         PublishError: workers keep dying.
     """
-    task = ray.remote(_carry).options(
-        num_cpus=1,
-        max_retries=3,
-        scheduling_strategy="SPREAD",
-        runtime_env={"env_vars": {**QUIET, **SECRETS}},
+    lost = PublishError(
+        "the worker that uploads was lost (and those after it); run the same command again: what "
+        "has been uploaded is not uploaded again"
     )
-    ahead = iter(items)
-    at_once = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    flying = deque(task.remote(work, item) for item in islice(ahead, at_once))
-    try:
-        while flying:
-            done: Done = ray.get(flying[0])
-            flying.popleft()
-            flying.extend(task.remote(work, item) for item in islice(ahead, 1))
-            yield done
-    except RayError as error:
-        ray.wait(list(flying), num_returns=len(flying), timeout=_UPLOADS_END_S)
-        if isinstance(error, RayTaskError):
-            if isinstance(error.cause, FactoryError):
-                raise error.cause from None
-            raise
-        raise PublishError(
-            f"the worker that uploads was lost ({type(error).__name__}); run the same command "
-            "again: what has been uploaded is not uploaded again"
-        ) from None
-
-
-def _carry(work: Callable[[Item], Done], item: Item) -> Done:
-    return work(item)
+    return setwide.spread(work, items, lost=lost)
 
 
 async def _answer(reference: Any) -> Any:

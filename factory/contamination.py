@@ -15,18 +15,25 @@ problem, however alike: it is a `variant`, which is only marked unless the recip
 The same holds for what a template fills in: pairs in more than `max_items` items do not count.
 
 All of this is about wording. A problem retold in other words is not found.
+
+Problems are compared twice: on the way in, so that nothing is sampled for a copy (`screen`), and
+again whenever a dataset is made (`view`), so that a set that is named later holds for what was
+sampled before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import pydantic
 
 from factory.errors import SourceError
-from factory.overlap import Index, Item
+from factory.hits import Item, Mark
+from factory.overlap import Index
+from factory.records import Record
 from factory.sources import hub, jsonl, parquet
 from factory.sources._row import Row
 from factory.types import Problem, Reject
@@ -66,6 +73,14 @@ class EvalSet(pydantic.BaseModel):
                 raise ValueError(f"{self.path}: revision and config are for a Hub dataset")
         return self
 
+    @property
+    def place(self) -> str:
+        """Where it is, for the card."""
+        if self.hub is None:
+            return f"{self.path}, column {self.column}"
+        named = ", ".join(filter(None, [self.config, self.split, self.revision]))
+        return f"{self.hub} ({named}), column {self.column}"
+
     def rows(self) -> Iterator[Row | Reject]:
         """Every row, its question under `prompt`."""
         columns = {"prompt": self.column}
@@ -89,9 +104,11 @@ class Decontamination(pydantic.BaseModel):
 
     against: tuple[EvalSet, ...] = ()
     action: Literal["drop", "flag"] = "drop"
-    """What happens to a copy; flagged ones carry their hits in `metadata.contamination`."""
+    """What happens to a copy. drop: it is not sampled, and not published where it was. flag: it
+    is sampled and published in the config `all` alone, its hits in `metadata.contamination`."""
     variants: Literal["drop", "flag", "ignore"] = "flag"
-    """What happens to a problem that is an item but for its numbers or variables."""
+    """What happens to a problem that is an item but for its numbers or variables. drop: as for a
+    copy. flag: it is published everywhere, its hits in `metadata.contamination`."""
     ngram: int = pydantic.Field(8, ge=3, le=50)
     """Words per run; a shorter item is compared whole."""
     min_coverage: float = pydantic.Field(0.5, ge=0, le=1)
@@ -100,6 +117,21 @@ class Decontamination(pydantic.BaseModel):
     """A run in more items than this is boilerplate."""
     min_similarity: float | None = pydantic.Field(0.5, gt=0, le=1)
     """Share of an item's word pairs that makes a copy; null: no fuzzy comparison."""
+
+    @property
+    def how(self) -> str:
+        """The comparison in a line, for the card."""
+        runs = (
+            f"{self.min_coverage:.0%} of an item's"
+            if self.min_coverage
+            else "a single one of an item's"
+        )
+        fuzzy = (
+            "no fuzzy comparison"
+            if self.min_similarity is None
+            else f"fuzzy from {self.min_similarity:.0%} of its pairs of words"
+        )
+        return f"n-gram: {runs} runs of {self.ngram} words; {fuzzy}"
 
     @pydantic.field_validator("against")
     @classmethod
@@ -132,17 +164,70 @@ def screen(
 ) -> Iterator[Problem | Reject]:
     """Sets the copies aside, or marks them; everything else passes in its place."""
     for problem in problems:
-        hits = index.hits(question(problem)) if isinstance(problem, Problem) else []
-        ignored = bool(hits) and hits[0].method == "variant" and spec.variants == "ignore"
-        if isinstance(problem, Reject) or not hits or ignored:
+        found = mark(problem, index, spec) if isinstance(problem, Problem) else None
+        if isinstance(problem, Reject) or found is None:
             yield problem
-        elif hits[0].method != "variant" and spec.action == "drop":
-            yield Reject.of(problem, "contaminated", str(hits[0]))
-        elif hits[0].method == "variant" and spec.variants == "drop":
-            yield Reject.of(problem, "contaminated_variant", str(hits[0]))
+        elif found.drop:
+            yield Reject.of(problem, found.rule, str(found.hits[0]))
         else:
-            marks = {"contamination": [asdict(hit) for hit in hits]}
+            marks = {"contamination": [asdict(hit) for hit in found.hits]}
             yield replace(problem, metadata=problem.metadata | marks)
+
+
+def mark(problem: Problem, index: Index, spec: Decontamination) -> Mark | None:
+    """What becomes of a problem because an evaluation set has it; None where none has."""
+    hits = index.hits(question(problem))
+    variant = bool(hits) and hits[0].method == "variant"
+    action = spec.variants if variant else spec.action
+    if not hits or action == "ignore":
+        return None
+    rule: Literal["contaminated", "contaminated_variant"] = (
+        "contaminated_variant" if variant else "contaminated"
+    )
+    return Mark(rule=rule, drop=action == "drop", hits=tuple(hits))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the evaluation sets of a recipe say of a ledger."""
+
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """Of problems that were sampled, by id."""
+    kept_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Evaluation set -> method -> problems that were set aside before any was sampled."""
+
+
+def view(records: Iterable[Record], spec: Decontamination) -> View:
+    """Compares the problems of a ledger; nothing is read where no evaluation set is named.
+
+    Raises:
+        SourceError: an evaluation set cannot be read.
+    """
+    if not spec.against:
+        return View()
+    index = load(spec)
+    names = [one.name for one in spec.against]
+    marks: dict[str, Mark] = {}
+    kept_out: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        if isinstance(record, Problem) and (found := mark(record, index, spec)):
+            marks[record.id] = found
+        elif isinstance(record, Reject) and record.rule.startswith("contaminated"):
+            eval_set, method = told_by(record.reason, names)
+            kept_out[eval_set][method] += 1
+    return View(marks=marks, kept_out={name: dict(kept_out[name]) for name in sorted(kept_out)})
+
+
+def told_by(reason: str, names: Sequence[str]) -> tuple[str, str]:
+    """Evaluation set and method of a hit as it stands in a reject (`str(Hit)`).
+
+    Args:
+        names: the evaluation sets there are; one that has gone is named as far as can be told.
+    """
+    method, _, rest = reason.partition(" ")
+    rest = rest.partition(" of ")[2]
+    known = [name for name in names if rest.startswith(f"{name} row ")]
+    return max(known, key=len, default=rest.partition(" row ")[0]), method
 
 
 def question(problem: Problem) -> str:

@@ -6,21 +6,28 @@ problems -> rollouts -> verdicts -> traces -> shards -> hub
 from __future__ import annotations
 
 import json
-import math
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from factory import plots
 from factory.card import About, CardFacts, Counts, write_card
 from factory.configs import chosen
-from factory.shards import DEFAULT, Origin, ShardWriter, sync
-from factory.traces import Group, Selection, TraceOptions, select
-from factory.types import Outcome, Shard, Trace
+from factory.durable import sync
+from factory.hits import Mark
+from factory.parquet import ShardWriter
+from factory.parts import Part, Plan, parts
+from factory.shards import DEFAULT, Origin
+from factory.tally import Tally
+from factory.traces import Group, TraceOptions
+from factory.types import Shard
+
+NONE: Mapping[str, Mark] = {}
+ROW_GROUP_BYTES = 100_000_000
+SHARD_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +46,41 @@ def curate(
     *,
     about: About,
     origin: Origin,
-    shard_bytes: int = 500_000_000,
+    shard_bytes: int = SHARD_BYTES,
+    marks: Mapping[str, Mark] = NONE,
 ) -> CurateResult:
-    """Writes the dataset and puts it in the place of an earlier one.
-
-    The folder is complete at every moment: it is built beside its place and renamed. The same
-    groups give the same bytes. A config without rows is not there at all, since it would not load;
-    but `default` is then one shard without rows, and the card says so: were it missing,
-    `load_dataset` would take another config for it.
+    """Writes the dataset of some groups, in this process.
 
     Args:
         groups: every problem once, in the order of publication. Rows keep it, so a dataset to
             which groups are added at the end shares its beginning with the earlier one.
+        marks: what the evaluation sets say of problems, by id.
+
+    Raises:
+        CurateError: a problem makes the code fail; it is named.
+    """
+    plan = Plan(options=options, origin=origin, marks=marks)
+    return write(parts(groups, plan), folder, options, about=about, shard_bytes=shard_bytes)
+
+
+def write(
+    made: Iterable[Part],
+    folder: Path,
+    options: TraceOptions,
+    *,
+    about: About,
+    shard_bytes: int = SHARD_BYTES,
+    row_group_bytes: int = ROW_GROUP_BYTES,
+) -> CurateResult:
+    """Writes the dataset of some parts and puts it in the place of an earlier one.
+
+    The folder is complete at every moment: it is built beside its place and renamed. The same
+    groups give the same bytes, however they were parted. A config without rows is not there at
+    all, since it would not load; but `default` is then one shard without rows, and the card says
+    so: were it missing, `load_dataset` would take another config for it.
+
+    Args:
+        made: in the order of publication.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +91,7 @@ def curate(
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
-        result = _build(groups, building, options, about, origin, shard_bytes)
+        result = _build(made, building, options, about, shard_bytes, row_group_bytes)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -75,34 +105,43 @@ def curate(
 
 
 def _build(
-    groups: Iterable[Group],
+    made: Iterable[Part],
     folder: Path,
     options: TraceOptions,
     about: About,
-    origin: Origin,
     shard_bytes: int,
+    row_group_bytes: int,
 ) -> tuple[tuple[Shard, ...], Counts]:
     tally = Tally()
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(
-                ShardWriter(folder, config, shard_bytes=shard_bytes, even_empty=config is DEFAULT)
+            ShardWriter(
+                folder,
+                config,
+                shard_bytes=shard_bytes,
+                row_group_bytes=row_group_bytes,
+                even_empty=config is DEFAULT,
             )
             for config in chosen(options)
         ]
-        for group in groups:
-            selection = select(group, options)
-            tally.add(group, selection)
+        for writer in writers:
+            stack.enter_context(writer)
+        for part in made:
+            tally.merge(part.tally)
             for writer in writers:
-                for row in writer.config.rows(selection, origin, options):
-                    writer.write(row)
+                writer.take(part.rows[writer.config.name])
     written = [writer for writer in writers if writer.shards]
     shards = tuple(shard for writer in written for shard in writer.shards)
     counts = tally.counts()
     rows = {w.config.name: sum(shard.num_rows for shard in w.shards) for w in written}
     configs = tuple(writer.config for writer in written)
     facts = CardFacts(
-        about=about, counts=counts, configs=configs, rows=rows, plots=plots.write(folder, counts)
+        about=about,
+        counts=counts,
+        configs=configs,
+        rows=rows,
+        plots=plots.write(folder, counts),
+        options=options,
     )
     write_card(folder, facts)
     if about.recipe:
@@ -127,95 +166,9 @@ def _write_manifest(
         "shards": [asdict(shard) for shard in shards],
         "counts": asdict(counts),
         "rejects": about.rejects,
+        "kept_out": about.kept_out,
         "options": options.model_dump(mode="json"),
         "versions": about.versions,
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")
-
-
-FATES = ("accepted", "right, left out", "wrong", "could not tell")
-OTHER = "not accepted"
-RATES = ("0%", *(f"\u2264{upper}%" for upper in range(10, 100, 10)), "<100%", "100%")
-"""Bars of the histogram: none right, shares up to a bound, all right."""
-
-
-def rate_label(rate: float) -> str:
-    """The bar that a pass rate belongs to."""
-    return RATES[-1] if rate >= 1 else RATES[math.ceil(round(rate * 10, 6))]
-
-
-def fate(trace: Trace) -> str:
-    """What became of the tokens of a rollout that was not accepted."""
-    if trace.verdict.outcome is Outcome.CORRECT:
-        return "right, left out"
-    return "wrong" if trace.verdict.outcome.judged else "could not tell"
-
-
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """Adds up what the selections came to."""
-
-    sums: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    verifiers: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    domains: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    rates: float = 0.0
-    """Sum of the pass rates of the problems that have one."""
-    rated: int = 0
-    pass_rates: Counter[str] = field(default_factory=Counter)
-    lengths: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    fates: Counter[str] = field(default_factory=Counter)
-
-    def add(self, group: Group, selection: Selection) -> None:
-        """Counts one problem."""
-        solved = 0
-        kept = {trace.rollout.index for trace in selection.kept}
-        for trace in selection.all:
-            verdict, tokens = trace.verdict, trace.rollout.completion.num_tokens
-            outcome = verdict.outcome.value if verdict.verifier else "not judged yet"
-            self.outcomes[outcome] += 1
-            accepted = trace.rollout.index in kept
-            self.fates["accepted" if accepted else fate(trace)] += tokens
-            self.lengths[1 << tokens.bit_length() >> 1]["accepted" if accepted else OTHER] += 1
-            if verdict.verifier:
-                name = f"{verdict.verifier} {verdict.verifier_version}".strip()
-                self.verifiers[name][outcome] += 1
-            correct = verdict.outcome is Outcome.CORRECT
-            solved |= correct
-            self.sums.update(
-                rollouts=1, tokens=tokens, correct=correct, judged=verdict.outcome.judged
-            )
-        if selection.all and (rate := selection.all[0].pass_rate) is not None:
-            self.rates += rate
-            self.rated += 1
-            self.pass_rates[rate_label(rate)] += 1
-        kept_tokens = sum(trace.rollout.completion.num_tokens for trace in selection.kept)
-        self.sums.update(problems=1, solved=solved, accepted=len(kept), accepted_tokens=kept_tokens)
-        self.domains[group.problem.domain].update(problems=1, solved=solved, accepted=len(kept))
-        self.dropped.update(selection.dropped)
-
-    def counts(self) -> Counts:
-        """The sums, in a stable order."""
-        return Counts(
-            **self.sums,
-            pass_at_1=self.rates / self.rated if self.rated else None,
-            outcomes=_sorted(self.outcomes),
-            dropped=_sorted(self.dropped),
-            verifiers={name: _sorted(self.verifiers[name]) for name in sorted(self.verifiers)},
-            domains={name: _sorted(self.domains[name]) for name in sorted(self.domains)},
-            pass_rates={label: self.pass_rates[label] for label in RATES},
-            lengths={str(low): _sorted(self.lengths[low]) for low in self._lows()},
-            token_fates={name: self.fates[name] for name in FATES},
-        )
-
-    def _lows(self) -> list[int]:
-        """Every power of two from the shortest rollouts' to the longest ones'."""
-        top = max(self.lengths, default=0)
-        powers = [0, *(1 << n for n in range(top.bit_length()))]
-        return [low for low in powers if low >= min(self.lengths)] if self.lengths else []
-
-
-def _sorted(counter: Counter[str]) -> dict[str, int]:
-    return dict(sorted(counter.items()))

@@ -5,15 +5,13 @@
 How different two texts are depends on what they are made of: the equations of a derivation, the
 statements of a program, else runs of words. The choice depends on the texts and their order alone:
 ties go to the earlier one.
-
-Clusters of near duplicates among any texts, such as the problems of a set, are found here too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -29,6 +27,13 @@ Measure = Literal["auto", "equations", "code", "words"]
 
 MOST = 0.5
 """Share of the texts that must have equations (or code) for `auto` to compare those."""
+MEANINGS = {
+    "duplicate": "the same words as a trace that was kept",
+    "near_duplicate": "nearly the words of a trace that was kept",
+    "over_max_per_problem": "its problem has enough others",
+}
+"""What the reasons for leaving a text out mean, for the card."""
+
 FEW_EQUATIONS = 2
 """A text with fewer shows no path."""
 
@@ -66,7 +71,8 @@ def choose(
     Args:
         cap: most texts kept.
         prefer: which ones, where there are more. `spread`: from the shortest to the longest at
-            equal steps; `different`: each the farthest from those already kept. Of equal and
+            equal steps, of equally long ones the first; `different`: each the farthest from
+            those already kept. Of equal and
             nearly equal texts the one that is preferred stays: the shortest, the longest, else
             the first.
         measure: what makes texts different, for `different` alone.
@@ -81,35 +87,6 @@ def choose(
             if text.key not in picked:
                 dropped[text.key] = "over_max_per_problem"
     return Choice([text.key for text in texts if text.key not in dropped], dropped)
-
-
-def clusters(
-    texts: Iterable[tuple[Key, str]], threshold: float = 0.8
-) -> list[list[tuple[Key, float]]]:
-    """Groups of near duplicates among any number of texts, each text with its Jaccard index.
-
-    A text joins the group of the first earlier text, itself the first of its group, that it
-    nearly equals, so that a chain of small changes does not become one group. Texts without near
-    duplicates are left out. Memory: one sketch per group and lone text. Found are pairs that
-    share a band (`near.BANDS`): nearly all from 0.8 on, few below 0.6.
-    """
-    heads: list[tuple[Key, near.Sketch]] = []
-    groups: dict[int, list[tuple[Key, float]]] = defaultdict(list)
-    bands: dict[int, list[int]] = defaultdict(list)
-    for key, text in texts:
-        sketch = near.sketch(text)
-        keys = near.band_keys(sketch.signature)
-        places = sorted({place for band in keys for place in bands.get(band, ())})
-        for place in places:
-            score = near.similarity(sketch, heads[place][1], threshold)
-            if score >= threshold:
-                groups[place].append((key, score))
-                break
-        else:
-            for band in keys:
-                bands[band].append(len(heads))
-            heads.append((key, sketch))
-    return [[(heads[place][0], 1.0), *groups[place]] for place in sorted(groups)]
 
 
 def _ordered(texts: Sequence[Text[Key]], prefer: Prefer) -> list[Text[Key]]:
@@ -163,9 +140,15 @@ def _pick(
     measure: Measure,
 ) -> set[Key]:
     if prefer == "spread":
-        by_length = sorted(texts, key=lambda text: text.length)
+        lengths = sorted(text.length for text in texts)
         steps = [round(i * (len(texts) - 1) / max(1, cap - 1)) for i in range(cap)]
-        return {by_length[step].key for step in steps}
+        wanted = Counter(lengths[step] for step in steps)
+        picked = set()
+        for text in texts:
+            if wanted[text.length]:
+                wanted[text.length] -= 1
+                picked.add(text.key)
+        return picked
     if prefer == "different":
         places = _farthest(_features(texts, sketches, measure), cap)
         return {texts[place].key for place in places}

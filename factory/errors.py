@@ -6,6 +6,7 @@
       SourceError        a source that cannot be read at all (a bad row is a Reject, not an error)
       EngineError        an engine that cannot start or cannot go on
       LedgerError        the run folder cannot be written, is locked, or belongs to another recipe
+      CurateError        a problem whose rollouts cannot be made into rows
       SandboxError       a worker process or sandbox that cannot be started
       PublishError       the Hub refused, or the dataset folder is not publishable
 
@@ -36,6 +37,10 @@ class EngineError(FactoryError):
 
 class LedgerError(FactoryError):
     """The run folder cannot be used."""
+
+
+class CurateError(FactoryError):
+    """A dataset cannot be made from what was sampled."""
 
 
 class SandboxError(FactoryError):

@@ -5,8 +5,9 @@ Events come from the driver (or a simulator), actions go back to it. Plain value
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from factory.pool import Census, Sums
 from factory.types import Outcome, RolloutKey
 
 
@@ -19,6 +20,16 @@ class History:
     correct: int = 0
     incorrect: int = 0
     unknown: int = 0
+    repeats: int = 0
+    """Correct, in the very words of one in `correct`."""
+    doomed: int = 0
+    """Cut short by a detector."""
+    tokens: int = 0
+    """Of the rollouts in `ended`."""
+    right_tokens: int = 0
+    """Of the correct ones."""
+    lengths: tuple[int, ...] = ()
+    """Tokens of each rollout in `unjudged`, in its order."""
     unjudged: tuple[int, ...] = ()
     """Indices (also in `ended`) that finished but have no verdict yet."""
     partial: tuple[int, ...] = ()
@@ -51,6 +62,8 @@ class ReplicaLost:
     """A replica is gone, with every rollout placed on it."""
 
     replica: str
+    reason: str = ""
+    """What it said last: evidence against a problem that is set aside for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,9 @@ class Finished:
 
     key: RolloutKey
     aborted: bool = False
+    doomed: bool = False
+    """Aborted because a detector found it doomed, not because it is not needed."""
+    num_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,8 @@ class Judged:
 
     key: RolloutKey
     outcome: Outcome
+    repeat: bool = False
+    """Correct, in the very words of an earlier correct one: no new trace."""
 
 
 Event = Admitted | SourceEnded | ReplicaReady | ReplicaLost | Finished | Failed | Judged
@@ -120,6 +138,15 @@ class Close:
 
     problem_id: str
     reason: str
+    sums: Sums = field(default_factory=Sums, compare=False)
+    """What it adds to the pool."""
 
 
-Action = Admit | Generate | Abort | Verify | Close
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Put a census on record: what is decided from now on rests on it."""
+
+    census: Census
+
+
+Action = Admit | Generate | Abort | Verify | Close | Note

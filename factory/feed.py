@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
@@ -23,23 +24,26 @@ from factory.verdicts import Judge
 
 _CHECKED_AT_ONCE = 64
 _AHEAD = 1024
+_CLOSE_S = 5.0
 
 
 def problems(
-    recipe: Recipe, known: Callable[[str], bool] = lambda _: False
+    recipe: Recipe,
+    known: Callable[[str], bool] = lambda _: False,
+    judge: Judge | None = None,
 ) -> Iterator[Problem | Reject]:
     """Problems of a recipe's sources in their order, references checked, up to its limit.
 
     Args:
         known: ids that are on record already: they count towards the limit and do not come out.
+        judge: checks the references; closed at the end.
 
     Raises:
         SourceError: a source cannot be read at all.
     """
-    with make_judge(recipe) as judge:
+    with judge or make_judge(recipe) as judge:
         taken = 0
-        spec = recipe.decontaminate
-        items = contamination.screen(_read(recipe), contamination.load(spec), spec)
+        items = candidates(recipe)
         while chunk := list(islice(items, _CHECKED_AT_ONCE)):
             for item in _check(judge, chunk, known):
                 if isinstance(item, Problem):
@@ -49,6 +53,16 @@ def problems(
                     if known(item.id):
                         continue
                 yield item
+
+
+def candidates(recipe: Recipe) -> Iterator[Problem | Reject]:
+    """What the sources of a recipe hold, references unchecked, without a limit.
+
+    Raises:
+        SourceError: a source cannot be read at all.
+    """
+    spec = recipe.decontaminate
+    return contamination.screen(_read(recipe), contamination.load(spec), spec)
 
 
 def make_judge(recipe: Recipe) -> Judge:
@@ -101,15 +115,27 @@ def _check(
 class Feed:
     """A thread that keeps problems ready. Use it as a context manager.
 
+    A source that fails has ended: what came before it is good, and `error` says what happened.
+
+    Args:
+        interrupt: makes `items` raise soon, wherever it is; called at the end.
+
     Attributes:
         wake: called from the thread whenever there is something new to take.
         ended: nothing further will come; at most rejects are left to take.
+        error: what ended the reading, where it was not the end of the sources.
     """
 
-    def __init__(self, items: Iterator[Problem | Reject]) -> None:
+    def __init__(
+        self,
+        items: Iterator[Problem | Reject],
+        interrupt: Callable[[], None] = lambda: None,
+    ) -> None:
         self.wake: Callable[[], None] = lambda: None
         self.ended = False
+        self.error: BaseException | None = None
         self._items = items
+        self._interrupt = interrupt
         self._ready: queue.Queue[Problem | Reject | BaseException | None] = queue.Queue(_AHEAD)
         self._held: deque[Problem | Reject] = deque()
         self._stopped = threading.Event()
@@ -122,26 +148,20 @@ class Feed:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self.wake = lambda: None
-        while self._thread.is_alive():
+        self._interrupt()
+        deadline = time.monotonic() + _CLOSE_S  # a source may hang; the thread is a daemon
+        while self._thread.is_alive() and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
                 self._ready.get(timeout=0.05)  # it may wait for room
 
     def has_problem(self) -> bool:
-        """Wait for the first problem; False if there is none.
-
-        Raises:
-            FactoryError: whatever ended the reading.
-        """
+        """Wait for the first problem; False if there is none."""
         while not self.ended and not any(isinstance(item, Problem) for item in self._held):
             self._hold(self._ready.get())
         return not self.ended
 
     def take(self, count: int) -> list[Problem | Reject]:
-        """Up to `count` problems with the rejects between them, without waiting.
-
-        Raises:
-            FactoryError: whatever ended the reading.
-        """
+        """Up to `count` problems with the rejects between them, without waiting."""
         taken: list[Problem | Reject] = []
         while count > 0:
             while not self._held and not self.ended:
@@ -156,10 +176,8 @@ class Feed:
         return taken
 
     def _hold(self, item: Problem | Reject | BaseException | None) -> None:
-        if isinstance(item, BaseException):
-            raise item
-        if item is None:
-            self.ended = True
+        if item is None or isinstance(item, BaseException):
+            self.ended, self.error = True, item
         else:
             self._held.append(item)
 

@@ -13,17 +13,27 @@ with real events (`factory.rollouts`); a simulator can drive the same object wit
     Failed(key, fatal)            tries again elsewhere, then sets the problem aside
     Judged(key, outcome)          asks the policy: more rollouts, or close and abort the rest
 
+A problem that the policy defers is parked, and asked about again at every census of the pool
+(`factory.pool`, noted in the ledger); at the end the most promising go on first, as long as the
+policy has budget for them, and the rest is closed.
+
 Who waits for whom: a replica never waits for the foreman, because it holds more rollouts than it
 can run at once (`slots` is set so by the engine); the foreman asks for problems (`Admit`) as soon
-as the queue is shorter than the slots; admission stops at `max_open` problems, so that slow
-verification holds back the source and never fills memory.
+as the queue is shorter than the slots; admission stops at `max_open` problems, and new rollouts
+wait while `max_unjudged` have no verdict yet, so that slow verification holds back first the
+replicas and then the source, and never fills memory.
 
 Who is to blame for a lost replica: most losses are nobody's fault, but a rollout that kills engines
 must be found before it has killed many. What was in flight at a loss is suspect and runs again, at
 first in any company. At a further loss the suspects aboard are split: each may share a replica with
 half as many suspects as before, down to none; what ends well is cleared. Alone, a suspect waits
-until a replica is empty and has it to itself; whoever loses two replicas that way has its problem
-set aside. The guilty one of n is found in about log2(n) losses, the others lose a little time.
+until a replica is empty and has it to itself; whoever loses two replicas that way, while others end
+well, has its problem set aside. The guilty one of n is found in about log2(n) losses, the others
+lose a little time. Where nothing ends well any more, replicas may be at fault: then it takes
+`_LONELY` losses for every problem that lost one alone (`factory.fence` delays them).
+
+A checker's failure is nobody's wrong answer, but a problem over which it fails `max_unchecked`
+times, and never once can tell, is set aside too.
 
 Memory: proportional to open problems and replicas, never to the length of the run.
 """
@@ -32,7 +42,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from factory.events import (
     Abort,
@@ -45,33 +54,20 @@ from factory.events import (
     Finished,
     Generate,
     Judged,
+    Note,
     ReplicaLost,
     ReplicaReady,
     SourceEnded,
     Verify,
 )
-from factory.policies import Policy, Tally
-from factory.types import Outcome, RolloutKey
+from factory.opened import Opened
+from factory.policies import DEFERRED, Policy
+from factory.pool import Pool
+from factory.types import RolloutKey
+from factory.waiting import WaitingLine
 
 _CONVICTIONS = 2
-
-
-@dataclass(slots=True)
-class _Open:
-    """An open problem."""
-
-    tally: Tally
-    next_index: int = 0
-    closing: str = ""
-    """Why it is finished; it stays here until nothing of it is outstanding."""
-    attempts: dict[int, int] = field(default_factory=dict)
-    """Failed attempts per rollout index."""
-    suspects: dict[int, int] = field(default_factory=dict)
-    """Per rollout index that lost a replica: how many suspects may share one with it."""
-    convictions: dict[int, int] = field(default_factory=dict)
-    """Per rollout index: replicas lost while it had them to itself."""
-    placed: dict[int, str] = field(default_factory=dict)
-    """Replica per generating rollout index."""
+_LONELY = 6
 
 
 class Foreman:
@@ -81,14 +77,36 @@ class Foreman:
         policy: decides per problem.
         max_attempts: a rollout that fails this often has its problem set aside.
         max_open: admission stops at this many open problems.
+        max_unjudged: no further rollout is handed out while this many wait for their verdicts.
+        max_unchecked: a problem whose checker fails so often, and never can tell, is set aside.
+        max_parked: beyond this many deferred problems the oldest is closed.
+        pool: what the ledger knows of finished problems; it is kept up here.
     """
 
-    def __init__(self, policy: Policy, *, max_attempts: int = 3, max_open: int = 100_000) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        max_attempts: int = 3,
+        max_open: int = 100_000,
+        max_unjudged: int = 10_000,
+        max_unchecked: int = 8,
+        max_parked: int = 10_000,
+        pool: Pool | None = None,
+    ) -> None:
         self._policy = policy
+        self._pool = pool or Pool()
+        self._max_parked = max_parked
+        self._parked: dict[str, float] = {}
         self._max_attempts = max_attempts
         self._max_open = max_open
-        self._problems: dict[str, _Open] = {}
-        self._queue: deque[tuple[RolloutKey, bool]] = deque()
+        self._max_unjudged = max_unjudged
+        self._max_unchecked = max_unchecked
+        self._unjudged = 0
+        self._ended = 0
+        self._accused: dict[str, None] = {}
+        self._problems: dict[str, Opened] = {}
+        self._queue = WaitingLine(self._predict)
         self._suspects: deque[RolloutKey] = deque()
         self._aboard: dict[str, dict[RolloutKey, int]] = {}
         self._loners: deque[RolloutKey] = deque()
@@ -133,7 +151,9 @@ class Foreman:
         """Take events in order; return what is to be done, in order."""
         for event in events:
             self._handlers[type(event)](event)
+        self._look()
         self._dispatch()
+        self._revive()
         self._ask()
         actions, self._actions = self._actions, []
         return actions
@@ -143,28 +163,20 @@ class Foreman:
     def _admitted(self, event: Admitted) -> None:
         self._asked = max(0, self._asked - 1)
         past = event.history
-        known = set(past.ended)
-        next_index = max((*past.ended, *past.partial), default=-1) + 1
-        # Indices below the highest one on record were in flight when the run was cut off. They
-        # run again under the same index, so that the cut favours no length.
-        again = [i for i in range(next_index) if i not in known]
-        tally = Tally(
-            started=next_index,
-            running=len(again),
-            waiting=len(past.unjudged),
-            correct=past.correct,
-            incorrect=past.incorrect,
-            unknown=past.unknown,
-        )
-        self._problems[event.problem_id] = _Open(tally=tally, next_index=next_index)
+        problem, again = Opened.of(past)
+        self._problems[event.problem_id] = problem
+        self._pool.add(problem.tally.sums)
+        self._pool.running += len(again)
         for index in again:
             self._queue.append((RolloutKey(event.problem_id, index), True))
         self._actions += [Verify(RolloutKey(event.problem_id, i)) for i in past.unjudged]
+        self._unjudged += len(past.unjudged)
         self._decide(event.problem_id)
 
     def _source_end(self, _: SourceEnded) -> None:
         self._source_ended = True
         self._asked = 0
+        self._queue.longest_first()
 
     def _replica_ready(self, event: ReplicaReady) -> None:
         self._slots[event.replica] = event.slots
@@ -186,23 +198,29 @@ class Foreman:
             del problem.placed[key.index]
             company = max(1, (len(suspects) + 1) // 2) if key in suspects else len(lost)
             problem.suspects[key.index] = company
-            if key == alone:
-                convictions = problem.convictions.get(key.index, 0) + 1
-                problem.convictions[key.index] = convictions
-            guilty = problem.convictions.get(key.index, 0) >= _CONVICTIONS
+            guilty = key == alone and self._convict(problem, key)
+            losses = problem.convictions.get(key.index, 0)
+            said = f", the last one with: {event.reason}" if event.reason else ""
             self._again(
-                key, problem, f"set aside: it lost {_CONVICTIONS} replicas alone", give_up=guilty
+                key, problem, f"set aside: it lost {losses} replicas alone{said}", give_up=guilty
             )
+
+    def _convict(self, problem: Opened, key: RolloutKey) -> bool:
+        """A rollout lost a replica that it had to itself; whether that is enough."""
+        losses = problem.convictions[key.index] = problem.convictions.get(key.index, 0) + 1
+        self._accused[key.problem_id] = None
+        others_end = self._ended > problem.first_alone.setdefault(key.index, self._ended)
+        return losses >= (_CONVICTIONS if others_end else _LONELY * len(self._accused))
 
     def _finished(self, event: Finished) -> None:
         problem = self._release(event.key)
         if problem is None:
             return
-        problem.tally.running -= 1
-        if event.aborted:
-            problem.tally.unknown += 1
-        else:
-            problem.tally.waiting += 1
+        problem.finished(event, self._pool)
+        self._ended += 1
+        self._accused.clear()
+        if not event.aborted:
+            self._unjudged += 1
             self._actions.append(Verify(event.key))
         self._decide(event.key.problem_id)
 
@@ -220,18 +238,17 @@ class Foreman:
         problem = self._problems.get(event.key.problem_id)
         if problem is None:
             return
-        problem.tally.waiting -= 1
-        if event.outcome is Outcome.CORRECT:
-            problem.tally.correct += 1
-        elif event.outcome.judged:
-            problem.tally.incorrect += 1
-        else:
-            problem.tally.unknown += 1
+        self._unjudged -= 1
+        problem.judged(event, self._pool)
+        failed, hopeless = problem.unchecked, not (problem.tally.judged or problem.closing)
+        if hopeless and failed >= self._max_unchecked:
+            reason = f"the checker failed on {failed} rollouts and judged none, the last outcome: "
+            self._begin_close(event.key.problem_id, problem, f"set aside: {reason}{event.outcome}")
         self._decide(event.key.problem_id)
 
     # what follows from them
 
-    def _release(self, key: RolloutKey) -> _Open | None:
+    def _release(self, key: RolloutKey) -> Opened | None:
         """Free the slot of a rollout; None for one that is not (or no longer) running here."""
         problem = self._problems.get(key.problem_id)
         if problem is None or key.index not in problem.placed:
@@ -245,10 +262,10 @@ class Foreman:
         self._aboard[replica].pop(key, None)
         return problem
 
-    def _again(self, key: RolloutKey, problem: _Open, reason: str, *, give_up: bool) -> None:
+    def _again(self, key: RolloutKey, problem: Opened, reason: str, *, give_up: bool) -> None:
         """Queue a rollout once more, or set its problem aside."""
         if problem.closing or give_up:
-            problem.tally.running -= 1
+            problem.run(-1, self._pool)
             problem.tally.unknown += 1
             if not problem.closing:
                 self._begin_close(key.problem_id, problem, reason)
@@ -262,36 +279,73 @@ class Foreman:
         else:
             self._suspects.append(key)
 
-    def _decide(self, problem_id: str) -> None:
+    def _decide(self, problem_id: str, *, park: bool = True) -> None:
         problem = self._problems[problem_id]
         if not problem.closing:
-            decision = self._policy.decide(problem.tally)
+            decision = self._policy.decide(problem.tally, self._pool)
             for _ in range(decision.start):
                 self._queue.append((RolloutKey(problem_id, problem.next_index), False))
                 problem.next_index += 1
             problem.tally.started += decision.start
-            problem.tally.running += decision.start
-            if decision.close:
+            problem.run(decision.start, self._pool)
+            self._parked.pop(problem_id, None)
+            if decision.close == DEFERRED and park and not problem.tally.outstanding:
+                self._park(problem_id, decision.worth)
+            elif decision.close:
                 self._begin_close(problem_id, problem, decision.close)
         self._end_close(problem_id, problem)
 
-    def _begin_close(self, problem_id: str, problem: _Open, reason: str) -> None:
+    def _predict(self, key: RolloutKey) -> float:
+        """Length of a rollout to come: as the problem's earlier ones, else as the pool's."""
+        problem = self._problems.get(key.problem_id)
+        return (problem.tally.mean_tokens if problem else 0.0) or self._pool.mean_tokens
+
+    def _park(self, problem_id: str, worth: float) -> None:
+        self._parked[problem_id] = worth
+        if len(self._parked) > self._max_parked:
+            oldest = next(iter(self._parked))
+            del self._parked[oldest]
+            self._begin_close(oldest, self._problems[oldest], DEFERRED)
+            if oldest != problem_id:
+                self._end_close(oldest, self._problems[oldest])
+
+    def _look(self) -> None:
+        """Take a census when it is time, and ask again about what was deferred."""
+        if (census := self._pool.look()) is not None:
+            self._actions.append(Note(census))
+            for problem_id in list(self._parked):
+                self._decide(problem_id)
+
+    def _revive(self) -> None:
+        """Nothing else to do: the deferred go on, the most promising first, or are closed."""
+        if not self._parked or not self._source_ended or self._queue or not self._free:
+            return
+        self._pool.closing = True
+        for problem_id in sorted(self._parked, key=lambda p: -self._parked[p]):
+            if len(self._queue) >= self._total_slots:
+                break
+            self._decide(problem_id, park=False)
+        self._pool.closing = False
+        self._dispatch()
+
+    def _begin_close(self, problem_id: str, problem: Opened, reason: str) -> None:
         problem.closing = reason
         # What still waits in the queue never started; it is skipped there.
-        problem.tally.running = len(problem.placed)
+        problem.run(len(problem.placed) - problem.tally.running, self._pool)
         for index, replica in problem.placed.items():
             self._actions.append(Abort(replica, RolloutKey(problem_id, index)))
 
-    def _end_close(self, problem_id: str, problem: _Open) -> None:
+    def _end_close(self, problem_id: str, problem: Opened) -> None:
         if problem.closing and not problem.tally.outstanding:
             del self._problems[problem_id]
-            self._actions.append(Close(problem_id, problem.closing))
+            self._parked.pop(problem_id, None)
+            self._actions.append(Close(problem_id, problem.closing, problem.tally.sums))
 
     def _dispatch(self) -> None:
         """Hand queued rollouts to replicas with free slots, one at a time in turn."""
         self._dispatch_alone()
         self._dispatch_suspects()
-        while self._queue and self._free:
+        while self._queue and self._free and self._unjudged < self._max_unjudged:
             key, interrupted = self._queue.popleft()
             self._place(next(iter(self._free)), key, interrupted)
 

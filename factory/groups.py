@@ -6,38 +6,107 @@ a dataset made from it again shares its beginning with the earlier one: an uploa
 problems is one of a few per cent. (In the order of problem ids, which are hashes, new problems
 would come to lie everywhere between the old ones, and nearly every byte would travel again.)
 
+    scan -> places, clusters
+    scan -> range files -> ranges -> groups
+
 Records are spread over so many range files that one fits in memory, and the files are taken in
-order. At most `_BUCKETS` of them are open at once; a file that is still too large is spread again,
-over the ranges within its own. So memory is bounded by `bucket_bytes`, by what was sampled for a
-single problem, and by one number for each problem.
+order, by one process or several. At most `_BUCKETS` of them are open at once; a file that is still
+too large is spread again, over the ranges within its own. So memory is bounded by `bucket_bytes`,
+by what was sampled for a single problem, and by twenty bytes for each problem.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.clusters import clusters, sketch
 from factory.errors import LedgerError
 from factory.ledger import listing, scan
 from factory.records import Record, frame, unframe
+from factory.seen import question
 from factory.traces import Group
 from factory.types import Problem, Rollout, RolloutKey, Verdict
 
-# A sealed ledger is compressed about so much; objects take about so much more than their bytes.
+RANGE_BYTES = 16 << 20
+"""Records of one range: what a worker holds at once, some times over as objects."""
+# A sealed ledger is compressed about so much.
 _EXPANSION = 8
 # Well below the usual limit of 1024 open files.
 _BUCKETS = 256
 # A range file may be so much larger than planned before it is spread again.
 _SLACK = 2
 _AT_ONCE = 16 << 20
+# Records, and questions, that are looked at together.
+_BLOCK = 4096
 
-Order = dict[int, int]
-"""Problem id, as a number -> its place among the problems."""
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def read(folder: Path, bucket_bytes: int = 512 << 20) -> Iterator[Group]:
+class Spread(Protocol):
+    """How work is done on many things: as `map` does it, or on a cluster, results in order."""
+
+    def __call__(self, work: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The problems of a ledger, in the order in which they were first recorded: their places."""
+
+    ids: NDArray[np.uint64]
+    """Ids as numbers, sorted."""
+    order: NDArray[np.uint32]
+    """The place of each of these ids."""
+    clusters: NDArray[np.uint64]
+    """By place: the id of the first problem of its cluster."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def places_of(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Where these problems are; -1 for one that is none."""
+        found = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self) - 1))
+        if not len(self):
+            return np.full(len(ids), -1)
+        return np.where(self.ids[found] == ids, self.order[found], -1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Neighbouring problems with all their records: what one worker takes."""
+
+    data: bytes
+    """The records, framed."""
+    clusters: tuple[str, ...] | None
+    """The cluster of each problem; None where none were sought."""
+
+    def groups(self) -> Iterator[Group]:
+        """The problems with their rollouts, in order.
+
+        Raises:
+            LedgerError: the data is not whole.
+        """
+        yield from _groups(self._records(), self.clusters)
+
+    def _records(self) -> Iterator[Record]:
+        done = 0
+        for record, done in unframe(self.data):  # noqa: B007
+            yield record
+        if done < len(self.data):
+            raise LedgerError("a range of the ledger was cut or changed while it was read")
+
+
+def read(folder: Path, bucket_bytes: int = RANGE_BYTES) -> Iterator[Group]:
     """Groups of the ledger in `folder`, in the order in which their problems were recorded.
 
     Of several verdicts on one rollout the last one counts. Aborted rollouts are left out.
@@ -45,39 +114,92 @@ def read(folder: Path, bucket_bytes: int = 512 << 20) -> Iterator[Group]:
     Raises:
         LedgerError: there is no ledger, or it is damaged.
     """
-    buckets = 1 + _size(folder) * _EXPANSION // bucket_bytes
-    order = _order(folder) if buckets > 1 else {}
-    yield from _ranges(scan(folder), order, buckets, (0, len(order)), folder.parent, bucket_bytes)
+    for one in ranges(folder, bucket_bytes):
+        yield from one.groups()
 
 
-def _order(folder: Path) -> Order:
-    order: Order = {}
-    for record in scan(folder):
-        if isinstance(record, Problem):
-            order.setdefault(int(record.id, 16), len(order))
-    return order
+def ranges(
+    folder: Path, bucket_bytes: int = RANGE_BYTES, spread: Spread | None = None
+) -> Generator[Range]:
+    """All groups of a ledger in portions of about `bucket_bytes`, in order.
+
+    Args:
+        spread: makes the sketches by which clusters are found; None seeks none.
+
+    Raises:
+        LedgerError: there is no ledger, or it is damaged.
+    """
+    buckets = 1 + extent(folder) // bucket_bytes
+    if buckets == 1 and spread is None:
+        yield Range(data=b"".join(map(frame, filter(_wanted, scan(folder)))), clusters=None)
+        return
+    known = locate(folder, spread)
+    bounds = (0, len(known))
+    for data, (low, high) in _cut(
+        scan(folder), known, buckets, bounds, folder.parent, bucket_bytes
+    ):
+        names = tuple(f"{number:016x}" for number in known.clusters[low:high].tolist())
+        yield Range(data=data, clusters=None if spread is None else names)
 
 
-def _ranges(
+def locate(folder: Path, spread: Spread | None) -> Places:
+    """The problems of a ledger and, where `spread` is given, their clusters."""
+    ids = array("Q")
+
+    def questions() -> Iterator[list[str]]:
+        problems = (record for record in scan(folder) if isinstance(record, Problem))
+        while block := list(islice(problems, _BLOCK)):
+            ids.extend(int(problem.id, 16) for problem in block)
+            yield [question(problem) for problem in block] if spread else []
+
+    if spread is None:
+        for _ in questions():
+            pass
+        firsts = np.arange(len(ids), dtype=np.uint32)
+    else:
+        firsts = clusters(spread(sketch, questions()), folder.parent)
+    recorded = np.frombuffer(ids, dtype=np.uint64) if ids else np.empty(0, dtype=np.uint64)
+    distinct, first = np.unique(recorded, return_index=True)
+    # A problem that was recorded again, as by a resumed run, keeps its first place.
+    order = np.argsort(first)
+    places = np.empty(len(distinct), dtype=np.uint32)
+    places[order] = np.arange(len(distinct), dtype=np.uint32)
+    return Places(ids=distinct, order=places, clusters=recorded[firsts[first[order]]])
+
+
+def _cut(
     records: Iterable[Record],
-    order: Order,
+    known: Places,
     buckets: int,
     bounds: tuple[int, int],
     place: Path,
     bucket_bytes: int,
-) -> Iterator[Group]:
-    """Groups of the problems in these places, by way of range files in `place`."""
+) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Frames of the problems in these places, by way of range files in `place`."""
     buckets = min(_BUCKETS, buckets, bounds[1] - bounds[0])
     if buckets <= 1:
-        yield from _groups(records)
+        kept = (record for record, where in _placed(records, known) if where >= 0)
+        yield b"".join(map(frame, kept)), bounds
         return
     with tempfile.TemporaryDirectory(dir=place, prefix=".groups-") as scratch:
         paths = [Path(scratch) / f"{n:05}" for n in range(buckets)]
-        for path, within in _spread(records, order, paths, bounds):
+        for path, within in _spread(records, known, paths, bounds):
             size = path.stat().st_size
-            again = 1 + size // bucket_bytes if size > _SLACK * bucket_bytes else 1
-            yield from _ranges(_stream(path), order, again, within, Path(scratch), bucket_bytes)
+            if size <= _SLACK * bucket_bytes or within[1] - within[0] == 1:
+                yield path.read_bytes(), within
+            else:
+                again, inside = 1 + size // bucket_bytes, Path(scratch)
+                yield from _cut(_stream(path), known, again, within, inside, bucket_bytes)
             path.unlink()
+
+
+def extent(folder: Path) -> int:
+    """About how many bytes the records of a ledger take.
+
+    Raises:
+        LedgerError: there is no ledger.
+    """
+    return _size(folder) * _EXPANSION
 
 
 def _size(folder: Path) -> int:
@@ -89,20 +211,31 @@ def _size(folder: Path) -> int:
     return size
 
 
+def _wanted(record: Record) -> bool:
+    return isinstance(record, (Problem, Rollout, Verdict))
+
+
+def _placed(
+    records: Iterable[Record], known: Places
+) -> Iterator[tuple[Problem | Rollout | Verdict, int]]:
+    """The records of problems, each with the place of its problem; -1 for one that came later."""
+    wanted = (r for r in records if isinstance(r, (Problem, Rollout, Verdict)))
+    while block := list(islice(wanted, _BLOCK)):
+        keys = (r.id if isinstance(r, Problem) else r.problem_id for r in block)
+        ids = np.fromiter((int(key, 16) for key in keys), dtype=np.uint64, count=len(block))
+        yield from zip(block, known.places_of(ids).tolist(), strict=True)
+
+
 def _spread(
-    records: Iterable[Record], order: Order, paths: list[Path], bounds: tuple[int, int]
+    records: Iterable[Record], known: Places, paths: list[Path], bounds: tuple[int, int]
 ) -> list[tuple[Path, tuple[int, int]]]:
     """Writes the range files; those that hold something, with the places they hold."""
     low, high = bounds
     found: dict[int, tuple[int, int]] = {}
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("wb")) for path in paths]
-        for record in records:
-            if not isinstance(record, (Problem, Rollout, Verdict)):
-                continue
-            key = record.id if isinstance(record, Problem) else record.problem_id
-            place = order.get(int(key, 16))
-            if place is None:  # recorded since the order was made
+        for record, place in _placed(records, known):
+            if place < 0:
                 continue
             bucket = (place - low) * len(files) // (high - low)
             files[bucket].write(frame(record))
@@ -125,7 +258,7 @@ def _stream(path: Path) -> Iterator[Record]:
         raise LedgerError(f"{path} was cut or changed while it was read")
 
 
-def _groups(records: Iterable[Record]) -> Iterator[Group]:
+def _groups(records: Iterable[Record], names: tuple[str, ...] | None) -> Iterator[Group]:
     problems: dict[str, Problem] = {}
     rollouts: dict[RolloutKey, Rollout] = {}
     verdicts: dict[RolloutKey, Verdict] = {}
@@ -140,5 +273,5 @@ def _groups(records: Iterable[Record]) -> Iterator[Group]:
     judged: dict[str, list[tuple[Rollout, Verdict | None]]] = {pid: [] for pid in problems}
     for key in sorted(rollouts):
         judged[key.problem_id].append((rollouts[key], verdicts.get(key)))
-    for pid, problem in problems.items():
-        yield Group(problem=problem, judged=judged[pid])
+    for (pid, problem), name in zip(problems.items(), names or [""] * len(problems), strict=True):
+        yield Group(problem=problem, judged=judged[pid], cluster=name)

@@ -2,7 +2,9 @@
 
 Keys are found with detect-secrets' patterns for keys that carry a prefix or a frame of their own;
 its entropy and keyword detectors take numbers and code for secrets and are left out, and so is
-whatever would ask a server. Personal data must pass the checks of its kind: a domain that exists
+whatever would ask a server. A detector is asked only where the text has what its patterns cannot
+do without, which is fast to say of megabytes. Keys of Hugging Face, Anthropic and Google, which it
+does not know, are added. Personal data must pass the checks of its kind: a domain that exists
 as a kind of domain, a numbering plan, a card's check digit.
 """
 
@@ -14,23 +16,44 @@ from typing import Any
 
 KINDS = ("email", "phone", "card")
 
-DETECTORS = {
-    "aws": "AWSKeyDetector",
-    "azure_storage_key": "AzureStorageKeyDetector",
-    "discord": "DiscordBotTokenDetector",
-    "github_token": "GitHubTokenDetector",
-    "gitlab_token": "GitLabTokenDetector",
-    "jwt": "JwtTokenDetector",
-    "npm": "NpmDetector",
-    "openai": "OpenAIDetector",
-    "private_key": "PrivateKeyDetector",
-    "pypi_token": "PypiTokenDetector",
-    "sendgrid": "SendGridDetector",
-    "slack": "SlackDetector",
-    "square_oauth": "SquareOAuthDetector",
-    "stripe": "StripeDetector",
-    "telegram_token": "TelegramBotTokenDetector",
+_GITLAB = ("pat", "dt", "ft", "soat", "rt", "cbt", "imt", "ptt", "agent", "oas")
+DETECTORS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "aws": ("AWSKeyDetector", ("A3T", "ABIA", "ACCA", "AKIA", "ASIA", "aws")),
+    "azure_storage_key": ("AzureStorageKeyDetector", ("accountkey=",)),
+    "discord": ("DiscordBotTokenDetector", ()),
+    "github_token": ("GitHubTokenDetector", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
+    "gitlab_token": ("GitLabTokenDetector", ("gr1348941", *(f"gl{kind}-" for kind in _GITLAB))),
+    "jwt": ("JwtTokenDetector", ("eyj",)),
+    "npm": ("NpmDetector", ("_authtoken",)),
+    "openai": ("OpenAIDetector", ("t3blbkfj",)),
+    "private_key": ("PrivateKeyDetector", ("private key", "putty-user-key-file")),
+    "pypi_token": ("PypiTokenDetector", ("pypi-age",)),
+    "sendgrid": ("SendGridDetector", ("sg.",)),
+    "slack": ("SlackDetector", ("xox", "hooks.slack.com")),
+    "square_oauth": ("SquareOAuthDetector", ("sq0csp-",)),
+    "stripe": ("StripeDetector", ("k_live_",)),
+    "telegram_token": ("TelegramBotTokenDetector", ()),
 }
+"""Module of detect-secrets -> its detector, and texts of which a key of this kind has one (those
+in lower case are compared with the lower-case text). Where there is none, `_SHAPES` has a pattern
+that begins with a sign, which is fast to search for."""
+
+_SHAPES = {
+    "discord": re.compile(r"\.[\w-]{6}\.[\w-]{27}"),
+    "telegram_token": re.compile(r":[\w-]{35}"),
+}
+_MORE = {
+    "Hugging Face Token": ("hf_", re.compile(r"(?<!\w)hf_[A-Za-z0-9]{34}(?!\w)")),
+    "Anthropic Key": ("sk-ant-", re.compile(r"sk-ant-[a-z0-9]+-[\w-]{80,120}")),
+    "Google API Key": ("AIza", re.compile(r"(?<!\w)AIza[\w-]{35}(?![\w-])")),
+}
+
+_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@", re.I)
+_KEY_NAME = re.compile(
+    r"(?:^|[_-])(?:api[_-]?key|(?:hf|auth|access|bearer)[_-]?token|secret|passw(?:or)?d|authorization)$",
+    re.I,
+)
+_KEY_VALUE = re.compile(r"(?:Bearer |Basic )?(?=\S*\d)(?=\S*[A-Za-z])\S{16,}")
 
 _LONGEST = 4000
 _RUN = re.compile(rf"(\S{{{_LONGEST}}})(?=\S)")
@@ -59,16 +82,59 @@ def secret(text: str) -> str | None:
     No key is as long as `_LONGEST`: longer runs without a space are cut there, since some patterns
     take time with the square of a run's length.
     """
+    for name, (needle, pattern) in _MORE.items():
+        if needle in text and pattern.search(text):
+            return name
+    lowered = text.lower()
+    asked = [name for name in DETECTORS if _may_hold(name, text, lowered)]
+    if not asked:
+        return None
     text = _RUN.sub(r"\1 ", text)
-    for detector in _detectors():
+    for name in asked:
+        detector = _detector(name)
         for _ in detector.analyze_string(text):
             return str(detector.secret_type)
     return None
 
 
+def settings_leak(value: Any, place: str = "") -> tuple[str, str] | None:
+    """The first value of nested settings that nobody else should see: its place, and what it is.
+
+    Beside known keys: an address with a password in it, and whatever stands under a name that
+    is a key's (`api_key`, `password`, ...) and is long and mixed enough to be one.
+    """
+    if isinstance(value, dict):
+        below = [(f"{place}.{key}" if place else str(key), inner) for key, inner in value.items()]
+    elif isinstance(value, (list, tuple)):
+        below = [(f"{place}.{number}", inner) for number, inner in enumerate(value)]
+    else:
+        found = _setting(value, place.rpartition(".")[2]) if isinstance(value, str) else None
+        return (place, found) if found else None
+    return next(filter(None, (settings_leak(inner, at) for at, inner in below)), None)
+
+
+def _setting(text: str, name: str) -> str | None:
+    if found := secret(text):
+        return found
+    if _PASSWORD.search(text):
+        return "an address with a password"
+    if _KEY_NAME.search(name) and _KEY_VALUE.fullmatch(text):
+        return f"the value of {name!r}"
+    return None
+
+
+def _may_hold(name: str, text: str, lowered: str) -> bool:
+    _, needles = DETECTORS[name]
+    return any(needle in (lowered if needle.islower() else text) for needle in needles) or (
+        name in _SHAPES and _SHAPES[name].search(text) is not None
+    )
+
+
 def personal_data(kind: str, text: str) -> set[str]:
     """What of a kind (`KINDS`) the text holds."""
     if kind == "email":
+        if "@" not in text:
+            return set()
         return {m[0] for m in _EMAIL.finditer(text) if not _MADE_UP.search(m[1])}
     if kind == "phone":
         return {m[0] for m in _PHONE.finditer(text) if _is_phone(m[0])}
@@ -97,11 +163,10 @@ def _is_card(text: str) -> bool:
 
 
 @cache
-def _detectors() -> tuple[Any, ...]:
-    """One of each, made when first asked for: the import takes a moment."""
+def _detector(module: str) -> Any:
+    """Made when first asked for: the import takes a moment."""
     import importlib
 
-    return tuple(
-        getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)()
-        for module, name in DETECTORS.items()
-    )
+    return getattr(
+        importlib.import_module(f"detect_secrets.plugins.{module}"), DETECTORS[module][0]
+    )()

@@ -3,11 +3,13 @@
 The lock is a file created exclusively; it names host, process and that process's start time. No
 byte-range locks (NFS and Lustre mounts often lack them). A lock is stale when its process is gone
 or a zombie (same host), when its heartbeat has stopped for `STALE_S` by the file server's own clock
-(other host), or when it names no process. The file appears with its content (written aside, then
+(other host), or when it names no process. Clocks may jump, so a silence is confirmed by watching
+for `WATCH_BEATS` heartbeats that none comes. The file appears with its content (written aside, then
 linked), so it is never half-written; a random nonce tells one lock from the next, and what turns
-out not to be the lock that was judged stale is put back. Not covered: a writer on another host
-that is suspended for longer than `STALE_S` and wakes up, and a third process that takes the lock
-in the instant between taking aside and putting back.
+out not to be the lock that was judged stale is put back. A writer on another host that is suspended
+for longer than `STALE_S` and wakes up finds at its next heartbeat that another one holds the lock
+(`check`); until then, ten seconds at most, both may write. Not covered: a third process that takes
+the lock in the instant between taking aside and putting back.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from factory.errors import LedgerError
 
 HEARTBEAT_S = 10.0
 STALE_S = 60.0
+WATCH_BEATS = 2.5
 
 
 class Lock:
@@ -47,6 +50,7 @@ class Lock:
         self._content = json.dumps(owner).encode()
         self._acquire()
         self._released = threading.Event()
+        self._lost = False
         self._heart = threading.Thread(target=self._beat, name="ledger-lock", daemon=True)
         self._heart.start()
 
@@ -55,6 +59,18 @@ class Lock:
         self._heart.join()
         if self._is_mine():
             self._path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise if, at the last heartbeat, another process held the lock.
+
+        Raises:
+            LedgerError: it is no longer ours.
+        """
+        if self._lost:
+            raise LedgerError(
+                f"{self._path.parent}: another process has taken over this run, so this one stops. "
+                "Everything committed before is intact."
+            )
 
     def _is_mine(self) -> bool:
         try:
@@ -92,12 +108,29 @@ class Lock:
         except FileNotFoundError:
             return
         owner = _owner(content)
-        if owner and _alive(owner, silent):
+        if owner and (_alive(owner, silent) or self._beats(content)):
             raise LedgerError(
                 f"{self._path.parent} is being written by process {owner['pid']} on "
                 f"{owner['host']}: one writer per run. Wait for it, stop it, or use another --out."
             )
         self._remove(content)
+
+    def _beats(self, content: bytes) -> bool:
+        """Whether the lock of another host shows a sign of life while we wait and watch."""
+        owner = _owner(content)
+        if owner is None or _is_local(owner):
+            return False
+        seen = set()
+        until = time.monotonic() + WATCH_BEATS * HEARTBEAT_S
+        while time.monotonic() < until:
+            try:
+                seen.add((self._path.stat().st_mtime_ns, self._path.read_bytes()))
+            except FileNotFoundError:
+                return False
+            if len(seen) > 1:
+                return True
+            time.sleep(HEARTBEAT_S / 10)
+        return False
 
     def _remove(self, stale: bytes) -> None:
         """Remove the lock if it still is the one judged stale.
@@ -126,7 +159,9 @@ class Lock:
             # A full or absent disk shows where records are written.
             with suppress(OSError):
                 if self._is_mine():
-                    os.utime(self._path, (now := time.time(), now))
+                    os.utime(self._path)  # by the file server's clock
+                elif self._path.exists():
+                    self._lost = self._path.read_bytes() != self._content
 
 
 def is_held(path: Path) -> bool:
@@ -153,9 +188,13 @@ def _owner(content: bytes) -> dict[str, Any] | None:
 
 def _alive(owner: dict[str, Any], silent_s: float) -> bool:
     # A system without /proc knows no start times: there only the heartbeat tells.
-    if owner["host"] == socket.gethostname() and owner["start"]:
+    if _is_local(owner):
         return bool(_start(owner["pid"]) == owner["start"])
-    return silent_s < STALE_S
+    return abs(silent_s) < STALE_S  # a heartbeat far in the future: a clock has jumped
+
+
+def _is_local(owner: dict[str, Any]) -> bool:
+    return bool(owner["host"] == socket.gethostname() and owner["start"])
 
 
 def _start(pid: int) -> str:

@@ -68,6 +68,40 @@ def shingles(tokens: Sequence[str], size: int = SHINGLE) -> NDArray[np.uint64]:
     return distinct
 
 
+def shingles_of_many(
+    texts: Sequence[Sequence[str]], size: int = SHINGLE
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+    """As `shingles`, of texts of at least `size` words: one after the other, and how many each."""
+    import rensa
+
+    if not texts:
+        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32)
+    hashed = rensa.RMinHash.hash_token_sets([list(tokens) for tokens in texts])
+    hashes = np.array([value for one in hashed for value in one], dtype=np.uint64)
+    lengths = np.array([len(one) for one in hashed])
+    runs = np.zeros(len(hashes) - size + 1, dtype=np.uint64)
+    for offset in range(size):
+        runs = _mix(runs + hashes[offset : offset + len(runs)])
+    text = np.repeat(np.arange(len(texts)), lengths)
+    inside = text[: len(runs)] == text[size - 1 :]  # the others run into the next text
+    runs, text = runs[inside], text[: len(runs)][inside]
+    order = np.lexsort((runs, text))
+    runs, text = runs[order], text[order]
+    new = np.append(True, (runs[1:] != runs[:-1]) | (text[1:] != text[:-1]))
+    return runs[new], np.bincount(text[new], minlength=len(texts)).astype(np.uint32)
+
+
+def signatures(shingles: NDArray[np.uint64], counts: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """MinHash values of texts whose shingles lie one after the other: texts x `NUM_PERM`."""
+    import rensa
+
+    if not len(counts):
+        return np.empty((0, NUM_PERM), dtype=np.uint32)
+    ends = np.append(0, np.cumsum(counts)).astype(np.uint64)
+    rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(shingles, ends, NUM_PERM, SEED)
+    return np.array(rows.to_rows(), dtype=np.uint32)
+
+
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Spreads every bit over the whole word (the finaliser of splitmix64); order then counts."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -114,6 +148,16 @@ def band_keys(signature: NDArray[np.uint32], salt: bytes = b"") -> list[int]:
     width = NUM_PERM // BANDS
     packed = signature.astype("<u4").reshape(BANDS, width)
     return [key64(bytes([band]) + row.tobytes() + salt) for band, row in enumerate(packed)]
+
+
+def band_keys_of_many(signatures: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Keys of many texts at once, texts x `BANDS`: other ones than those of `band_keys`."""
+    words = np.ascontiguousarray(signatures, dtype="<u4").view("<u8")
+    parts = words.reshape(len(signatures), BANDS, words.shape[1] // BANDS)
+    keys = np.broadcast_to(np.arange(BANDS, dtype=np.uint64), parts.shape[:2])
+    for part in np.moveaxis(parts, 2, 0):
+        keys = _mix(keys + part)
+    return keys
 
 
 def key64(data: bytes) -> int:

@@ -6,14 +6,15 @@ words say what was copied verbatim, and an alignment of the words decides what i
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
 
-from factory.alike import UNKNOWN, exchanged, framed, longest, same_problem, window
+from factory.alike import EXCHANGED, UNKNOWN, exchanged, framed, longest, same_problem, window
+from factory.hits import Hit, Item, Method
 from factory.near import key64
 from factory.wording import VARIABLE, Wording, is_given, wording
 
@@ -39,43 +40,21 @@ ALIKE = 0.7
 """Share of an item's pairs from which on a text with other numbers is a variant of it."""
 STEM = 12
 """Words from which on a question counts without its answer choices too."""
+GAP = 2
+"""Most words that an edit puts in between two that tell."""
+CHANCE = 0.001
+"""Where so few of the rare pairs are found so seldom by chance, it is they that differ."""
 SHOWN = 30
 """Most words shown of what was found."""
 
 _CHOICES = re.compile(r"(?:^|\s)\(?A[).:]\s.*?\s\(?B[).:]\s.*?\s\(?C[).:]\s", re.DOTALL)
+_ASKS = re.compile(r"\?|\b(?:which|what|following|choose|select)\b", re.I)
 _REQUESTS = frozenset(
     {"please", "compute", "calculate", "evaluate", "find", "determine", "solve", "work", "out"}
     | {"what", "is", "value", "of", "answer", "question", "problem", "task", "following", "how"}
     | {"much", "give", "state", "result", "final", "q", VARIABLE}
 )
 _LOW = (1 << 32) - 1
-
-Method = Literal["whole", "ngram", "fuzzy", "variant"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One question of an evaluation set."""
-
-    eval_set: str
-    row: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """A text met an evaluation item."""
-
-    eval_set: str
-    row: str
-    method: Method
-    score: float
-    """Share of the item that was found, by the method's measure."""
-    matched: str
-    """What was found, as words."""
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.score:.2f} of {self.eval_set} row {self.row}: {self.matched}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -296,11 +275,17 @@ class Index:
         start, end = window(held.pairs, entry.pairs, len(entry.ids))
         shared = entry.pairs.intersection(held.pairs[start:end])
         plain = len(shared) / len(entry.pairs)
-        shared &= entry.telling
         ids = held.ids[start:end]
+        few = len(entry.telling) < WEAK < len(entry.pairs)
+        shared = entry.telling.intersection(shared.union(_skipping(ids)))
         alike = self._alike(entry, ids, shared, plain, verbatim)
         if alike and same_problem(
-            entry.words, entry.letters, held.words[start:end], held.letters[start:end]
+            entry.words,
+            entry.letters,
+            held.words[start:end],
+            held.letters[start:end],
+            exactly=few,
+            exchanged=1 if few and not entry.marked else EXCHANGED,
         ):
             matched = longest(entry.ids, ids)
             if verbatim:
@@ -323,6 +308,8 @@ class Index:
         if least is None:
             return False
         score = len(shared) / len(entry.telling)
+        if tail(len(shared), len(entry.telling), plain) < CHANCE:
+            return False
         few = len(entry.telling) < WEAK < len(entry.pairs)
         if entry.marked and plain >= (ALIKE if few else least) and score >= TELLING * least:
             return True
@@ -350,6 +337,14 @@ class Index:
         return hits
 
 
+def tail(found: int, of: int, share: float) -> float:
+    """Chance that so few of so many are found where each is found with probability `share`."""
+    return sum(
+        math.comb(of, number) * share**number * (1 - share) ** (of - number)
+        for number in range(found + 1)
+    )
+
+
 def _name(read: Wording) -> int:
     return key64(" ".join(read.letters).encode("utf-8", "surrogatepass"))
 
@@ -361,6 +356,12 @@ def _signature(entry: _Entry) -> frozenset[tuple[str, int]]:
 def _pairs(ids: Sequence[int]) -> list[int]:
     """Every two neighbouring words as one number; UNKNOWN where one of them is in no item."""
     return [UNKNOWN if a == UNKNOWN or b == UNKNOWN else a << 32 | b for a, b in pairwise(ids)]
+
+
+def _skipping(ids: Sequence[int]) -> Iterator[int]:
+    """Pairs of words that stand near each other, with something put in between."""
+    for gap in range(2, GAP + 2):
+        yield from (a << 32 | b for a, b in zip(ids, ids[gap:], strict=False) if a >= 0 <= b)
 
 
 def _runs(ids: Sequence[int], size: int) -> Iterable[int]:
@@ -378,6 +379,6 @@ def _stem(item: Item) -> Item | None:
     if choices is None:
         return None
     text = item.text[: choices.start()]
-    if len(wording(text).words) < STEM:
+    if len(wording(text).words) < STEM or not _ASKS.search(text):
         return None
     return Item(eval_set=item.eval_set, row=item.row, text=text)

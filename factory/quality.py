@@ -7,25 +7,30 @@ nothing is deleted from the ledger, and another setting gives another dataset.
     think     one `<think>` part at the start, or none; an answer after it
     length    bands of characters and tokens
     repetition  the same words over and over; a loop at the end
-    scripts   letters of a script that neither the problem nor the setting allows
+    scripts   languages mixed: letters of a script that neither the problem nor the setting allows
     unprintable  control characters, lone surrogates, U+FFFD, text direction overrides
     secrets   keys and tokens with a form of their own
     personal  e-mail addresses, phone numbers, payment card numbers
+
+The last two are about every rollout, right or wrong, and about the problem too: what they find is
+in no config (`leak`, `problem_leak`).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
-from itertools import accumulate
+from collections.abc import Callable, Mapping
+from string import ascii_letters
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pydantic
 
 from factory.leaks import personal_data, secret
-from factory.types import Trace
+from factory.types import Problem, Trace
 
 THINK, THINK_END = "<think>", "</think>"
 RUN = 10
@@ -36,6 +41,10 @@ TAIL = 4_000
 """Characters at the end in which a loop is looked for."""
 UNIT = 400
 """Longest part of a loop, in characters."""
+LETTERS = 50
+"""Letters from which on their scripts say something."""
+SHORT = 10_000
+"""Characters below which counting them one by one is faster than by numpy."""
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd\ufffe\uffff\ue000-\uf8ff"
@@ -67,15 +76,19 @@ class Quality(pydantic.BaseModel):
     scripts: tuple[str, ...] = ()
     """Scripts that a trace may be written in, by the first word of the Unicode names of their
     letters (LATIN, GREEK, CYRILLIC, CJK, HIRAGANA, ARABIC, ...), beside those of its problem;
-    empty for all. Mathematical and Greek letters are always allowed."""
+    empty for Latin. Mathematical and Greek letters are always allowed."""
     max_foreign: float = pydantic.Field(0.01, ge=0, lt=1)
     """Share of letters that may be of other scripts, where `scripts` names some."""
+    max_mixed: float | None = pydantic.Field(0.1, ge=0, lt=1)
+    """The same where `scripts` names none; the scripts of the reference answer are allowed too.
+    It finds a reply that falls into the language of another script than its problem's."""
     printable: bool = True
     """Drop what holds control characters, lone surrogates, U+FFFD or direction overrides."""
     secrets: bool = True
-    """Drop what holds an access key or a private key."""
+    """Withhold what holds an access key or a private key, from every config."""
     personal: tuple[Literal["email", "phone", "card"], ...] = ()
-    """Drop what holds personal data of these kinds that the problem does not hold."""
+    """Withhold what holds personal data of these kinds, from every config; a problem that holds
+    them is left out as a whole."""
 
     @pydantic.field_validator("scripts")
     @classmethod
@@ -100,15 +113,38 @@ class Flaw(NamedTuple):
     rule: str
     """Name of the rule."""
     reason: str
-    """One line: what was found, and the bound."""
+    """One line: what was found, and the bound. It quotes no secret and nobody's data."""
 
 
-def flaw(trace: Trace, options: Quality) -> Flaw | None:
-    """The first rule that a trace breaks; None where it breaks none."""
-    for name, rule in RULES.items():
+def flaw(trace: Trace, options: Quality, asked: Mapping[str, Rule] | None = None) -> Flaw | None:
+    """The first rule that a trace breaks; None where it breaks none.
+
+    Args:
+        asked: the rules that are asked, None for all.
+    """
+    for name, rule in (RULES if asked is None else asked).items():
         if (reason := rule(trace, options)) is not None:
             return Flaw(name, reason)
     return None
+
+
+def leak(trace: Trace, options: Quality) -> str | None:
+    """The rule for which nothing that a rollout says may be shown; None where all may."""
+    found = flaw(trace, options, LEAKS)
+    return found.rule if found else None
+
+
+def problem_leak(problem: Problem, options: Quality) -> str | None:
+    """The rule for which a problem may not be shown; None where it may."""
+    if not options.secrets and not options.personal:
+        return None
+    given = [problem.source_id, problem.prompt, problem.answer or ""]
+    given += [turn["content"] for turn in problem.messages]
+    given += [json.dumps(values, ensure_ascii=False) for values in (problem.spec, problem.metadata)]
+    text = "\n".join(given)
+    if options.secrets and secret(text):
+        return "secrets"
+    return "personal" if any(personal_data(kind, text) for kind in options.personal) else None
 
 
 def finish(trace: Trace, options: Quality) -> str | None:
@@ -179,13 +215,20 @@ def repeated(text: str) -> float:
     Half of a run's words must have a letter: the rows of a grid or a table repeat with good reason.
     """
     words = text.split()
-    letters = list(accumulate((any(map(str.isalpha, word)) for word in words), initial=0))
-    runs = [
-        hash(tuple(words[start : start + RUN]))
-        for start in range(len(words) - RUN + 1)
-        if 2 * (letters[start + RUN] - letters[start]) >= RUN
-    ]
-    return 1 - len(set(runs)) / len(runs) if len(runs) >= RUNS else 0.0
+    count = len(words) - RUN + 1
+    if count < RUNS:
+        return 0.0
+    lettered = {word: word.isalpha() or any(map(str.isalpha, word)) for word in set(words)}
+    letters = np.cumsum([0, *map(lettered.__getitem__, words)])
+    keys = np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
+    runs = np.zeros(count, np.uint64)
+    for place in range(RUN):  # a polynomial in an odd number, modulo 2**64
+        runs = runs * np.uint64(0x9E3779B97F4A7C15) + keys[place : place + count]
+    runs = runs[2 * (letters[RUN:] - letters[:-RUN]) >= RUN]
+    if len(runs) < RUNS:
+        return 0.0
+    runs.sort()  # np.unique takes many times as long
+    return float(np.count_nonzero(runs[1:] == runs[:-1]) / len(runs))
 
 
 def loop(text: str) -> tuple[int, str]:
@@ -214,32 +257,59 @@ SCRIPTS = (
     *("DEVANAGARI", "BENGALI", "TAMIL", "TELUGU", "THAI", "GEORGIAN", "ARMENIAN", "ETHIOPIC"),
 )
 _ALWAYS = frozenset({"GREEK", "MATHEMATICAL", "DOUBLE-STRUCK", "SCRIPT", "BLACK-LETTER", "MICRO"})
+_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
+"""Written together: a problem may use any of them alone."""
 _ALWAYS |= {"PLANCK", "MODIFIER", "SUPERSCRIPT", "FEMININE", "MASCULINE", "ALEF", "KELVIN", "OHM"}
 
 
 def scripts(trace: Trace, options: Quality) -> str | None:
     """Letters of a script that is out of place."""
-    if not options.scripts:
+    bound = options.max_foreign if options.scripts else options.max_mixed
+    text = _text(trace)
+    if bound is None or (text.isascii() and "LATIN" in (options.scripts or ("LATIN",))):
         return None
-    found = letters_by_script(_text(trace))
-    own = letters_by_script(trace.problem.prompt)
-    allowed = _ALWAYS.union(options.scripts, own)
+    found = letters_by_script(text)
+    own = _conversation(trace.problem)
+    if not options.scripts:
+        own += trace.problem.answer or ""
+        if found.total() < LETTERS:
+            return None
+    allowed = _ALWAYS.union(options.scripts or ("LATIN",), letters_by_script(own))
+    if not options.scripts and not allowed.isdisjoint(_EAST_ASIAN):
+        allowed |= _EAST_ASIAN
     foreign = {name: count for name, count in found.items() if name not in allowed}
     share = sum(foreign.values()) / (found.total() or 1)
-    if share <= options.max_foreign:
+    if share <= bound:
         return None
     most = max(sorted(foreign), key=lambda name: foreign[name])
-    return f"{share:.3f} of its letters are {most} or other scripts, at most {options.max_foreign}"
+    return f"{share:.3f} of its letters are {most} or other scripts, at most {bound}"
 
 
 def letters_by_script(text: str) -> Counter[str]:
     """How many letters of each script, by the first word of their Unicode names."""
     found: Counter[str] = Counter()
-    for char, count in Counter(text).items():
+    if text.isascii():
+        held = text.encode()
+        if count := len(held) - len(held.translate(None, ascii_letters.encode())):
+            found["LATIN"] = count
+        return found
+    for char, count in _characters(text).items():
         if char.isalpha():
             name = unicodedata.name(char, "UNNAMED").partition(" ")[0]
             found["LATIN" if name == "FULLWIDTH" else name] += count
     return found
+
+
+def _characters(text: str) -> Mapping[str, int]:
+    if len(text) < SHORT:
+        return Counter(text)
+    counts = np.bincount(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"))
+    return {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
+
+
+def _conversation(problem: Problem) -> str:
+    """What the model was asked, the source's own turns before it included."""
+    return "\n".join([problem.prompt, *(turn["content"] for turn in problem.messages)])
 
 
 def unprintable(trace: Trace, options: Quality) -> str | None:
@@ -250,16 +320,15 @@ def unprintable(trace: Trace, options: Quality) -> str | None:
 
 def secrets(trace: Trace, options: Quality) -> str | None:
     """Access keys and private keys."""
-    found = secret(_text(trace)) if options.secrets else None
+    found = secret(_said(trace)) if options.secrets else None
     return f"looks like: {found}" if found else None
 
 
 def personal(trace: Trace, options: Quality) -> str | None:
-    """Addresses and numbers of people; those of the problem itself are its own."""
+    """Addresses and numbers of people."""
     for kind in options.personal:
-        given = personal_data(kind, trace.problem.prompt)
-        if found := personal_data(kind, _text(trace)) - given:
-            return f"{kind}: {_short(min(found))}"
+        if found := personal_data(kind, _said(trace)):
+            return f"{kind}: {len(found)} found"
     return None
 
 
@@ -276,6 +345,45 @@ RULES: dict[str, Rule] = {
     "personal": personal,
 }
 """Every rule, in the order in which they are asked."""
+LEAKS = {name: RULES[name] for name in ("secrets", "personal")}
+"""Those about what nobody should see."""
+FORM = {name: rule for name, rule in RULES.items() if name not in LEAKS}
+"""Those about what is worth training on."""
+
+MEANINGS = {
+    "finish": "cut off instead of ended",
+    "think": "other than one `<think>` part in front or none, no answer after it, or reasoning "
+    "where none is wanted",
+    "length": "outside the bands of tokens and characters",
+    "repetition": "the same words over and over, or a loop at the end",
+    "scripts": "languages mixed: letters of a script that is not the problem's",
+    "unprintable": "control characters, broken characters, text direction overrides",
+    "secrets": "holds an access key or a private key: withheld from every config",
+    "personal": "holds personal data of the chosen kinds: withheld from every config",
+}
+"""What each rule drops, for the card."""
+
+
+def at_work(options: Quality) -> list[str]:
+    """The rules that a setting leaves switched on."""
+    bounds = (options.min_tokens, options.max_tokens, options.min_chars, options.max_chars)
+    on = {
+        "finish": options.finished,
+        "think": options.well_formed or options.reasoning != "any",
+        "length": any(bound is not None for bound in bounds),
+        "repetition": options.max_repetition is not None or options.max_loop is not None,
+        "scripts": bool(options.scripts) or options.max_mixed is not None,
+        "unprintable": options.printable,
+        "secrets": options.secrets,
+        "personal": bool(options.personal),
+    }
+    return [name for name in RULES if on[name]]
+
+
+def _said(trace: Trace) -> str:
+    """All that a row would show of what a rollout says, in the verifier's words too."""
+    verdict = trace.verdict
+    return "\n".join([_text(trace), verdict.extracted or "", verdict.detail])
 
 
 def _text(trace: Trace) -> str:

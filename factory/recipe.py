@@ -15,8 +15,9 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from factory import plugins
+from factory import leaks, plugins
 from factory.contamination import Decontamination
+from factory.doomed import Aborts
 from factory.errors import PluginError, RecipeError
 from factory.traces import TraceOptions
 from factory.types import Message, Problem, Sampling
@@ -113,8 +114,21 @@ class Cluster(Section):
     """Engine replicas."""
     judges: int = Field(1, ge=1)
     """Verifier workers."""
-    log_every: int = Field(512, ge=1)
-    """Tokens of a running rollout between two entries in the ledger."""
+    gpu_hour_price: float = Field(2.5, ge=0)
+    """Of one GPU for an hour, in whatever currency: what `factory plan` reckons with."""
+    log_every: int | None = Field(None, ge=1)
+    """Tokens of a running rollout between two entries in the ledger, which is what is written
+    again when its replica is killed. null: 16, and as much more beyond 64 replicas as keeps the
+    entries within what one driver writes."""
+    grace_s: float = Field(20.0, gt=0, le=3600)
+    """A first SIGINT or SIGTERM has what is being written put on record, within so many seconds."""
+    stalled_after_s: float = Field(900.0, gt=0, le=86_400)
+    """A replica that holds rollouts and writes no token for so long counts as lost."""
+
+    @property
+    def cadence(self) -> int:
+        """`log_every`, resolved."""
+        return self.log_every or 16 * max(1, self.replicas // 64)
 
 
 class Card(Section):
@@ -141,6 +155,8 @@ class Recipe(Section):
     engine: Plugin
     sampling: Sampling = Sampling()
     policy: Plugin = Plugin(name="fixed")
+    aborts: Aborts = Aborts()
+    """Which rollouts are cut short as doomed; none, unless detectors are named."""
     verifiers: tuple[Plugin, ...] = Field(min_length=1)
     """The first judges every problem that does not name another one of them."""
     judging: Judging = Judging()
@@ -153,6 +169,8 @@ class Recipe(Section):
     # a rollout or a verdict is.
     MAY_VARY: ClassVar[tuple[str, ...]] = (
         "limit",
+        "aborts",
+        "decontaminate",
         "judging",
         "sandbox",
         "traces",
@@ -225,11 +243,18 @@ def parse(text: str, where: str, changes: Sequence[str] = (), *, build: bool = T
     for change in changes:
         _set(data, change)
     try:
-        return Recipe.model_validate(data, context={"build": build})
+        given = Recipe.model_validate(data, context={"build": build})
     except pydantic.ValidationError as error:
         raise RecipeError(f"{where}: {_explain(error)}") from None
     except PluginError as error:
         raise RecipeError(f"{where}: {error}") from None
+    if leak := leaks.settings_leak(given.model_dump(mode="json")):
+        key, what = leak
+        raise RecipeError(
+            f"{where}: {key}: looks like {what}. A recipe is published with its dataset and holds "
+            "no secrets: give the name of an environment variable (as `api_key_env`)"
+        )
+    return given
 
 
 def difference(frozen: Recipe, given: Recipe) -> str:

@@ -5,6 +5,7 @@ is MessagePack in a checksummed frame; in a sealed file it is one row of a Parqu
 `data` column is the record as JSON, beside the columns one wants to filter by.
 
     frame    length u32 | crc32 u32 | kind u8 | payload      (little-endian; crc from kind on)
+    mark     a frame of kind 255 that says `commit`: all before it was durable when it was written
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
-from factory.types import Problem, Reject, Rollout, RolloutKey, Verdict
+from factory.pool import Census, Sums
+from factory.types import Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +46,55 @@ class Closed:
 
     problem_id: str
     reason: str
-    """enough, complete, spent, deferred; `refused: ...` (prompt), `set aside: ...` (failures)."""
+    """enough, complete, spent, deferred, budget; `refused: ...` (prompt), `set aside: ...`."""
+    correct: int = 0
+    failed: int = 0
+    """Rollouts that were wrong, or cut by a detector; this and the rest as policies count."""
+    ended: int = 0
+    """Rollouts that came to an end in any way."""
+    tokens: int = 0
+    """Of those."""
+    right_tokens: int = 0
+    """Of the correct ones."""
+
+    @property
+    def sums(self) -> Sums:
+        """What the problem adds to the pool."""
+        return Sums(
+            correct=self.correct,
+            failed=self.failed,
+            ended=self.ended,
+            tokens=self.tokens,
+            right_tokens=self.right_tokens,
+        )
 
 
-Record = Problem | Partial | Rollout | Verdict | Closed | Reject
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What became of a rollout that a detector found doomed."""
+
+    problem_id: str
+    index: int
+    detector: str
+    outcome: Outcome | None
+    """None: it was cut. Else it ran on to its end, and was judged so."""
+    at: int = 0
+    """Tokens written when it was found."""
+
+
+Record = Problem | Partial | Rollout | Verdict | Closed | Reject | Census | Audit
 
 # The position is the kind's number on disk: append only.
-KINDS: tuple[type[Any], ...] = (Problem, Partial, Rollout, Verdict, Closed, Reject)
+KINDS: tuple[type[Any], ...] = (
+    Problem,
+    Partial,
+    Rollout,
+    Verdict,
+    Closed,
+    Reject,
+    Census,
+    Audit,
+)
 NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 _PACK = msgspec.msgpack.Encoder()
 _JSON = msgspec.json.Encoder()
@@ -59,6 +104,10 @@ _HEADER = struct.Struct("<II")
 # How the body of every frame begins: kind, map, first field name. Found fast, rare by chance.
 _BODY = re.compile(rb"(?s)(?=[\x00-\x0f](?:[\x80-\x8f]|\xde..)[\xa1-\xbf][a-z])")
 
+_COMMIT = b"\xffcommit"
+MARK = _HEADER.pack(len(_COMMIT), zlib.crc32(_COMMIT)) + _COMMIT
+"""No text holds it: 255 is no byte of UTF-8."""
+
 SEALED = pa.schema(
     [
         ("kind", pa.string()),
@@ -67,9 +116,22 @@ SEALED = pa.schema(
         ("outcome", pa.string()),
         ("finish_reason", pa.string()),
         ("num_tokens", pa.int32()),
+        ("replaces", pa.string()),
+        ("restarts", pa.int32()),
+        ("rule", pa.string()),  # of a reject; a closed problem's reason up to the colon; a detector
+        ("source", pa.string()),  # of a problem or reject
+        ("row", pa.string()),  # of a reject
+        ("correct", pa.int32()),  # of a closed problem, as what follows
+        ("failed", pa.int32()),
+        ("ended", pa.int32()),
+        ("tokens", pa.int64()),
+        ("right_tokens", pa.int64()),
         ("data", pa.string()),
     ]
 )
+"""Columns of a sealed file; a ledger of an earlier version has only some of them."""
+SMALL = SEALED.remove(SEALED.get_field_index("data"))
+"""The columns that say how a run stands: a few bytes of each record."""
 
 
 def frame(record: Record) -> bytes:
@@ -104,9 +166,17 @@ def unframe(buffer: bytes | memoryview, start: int = 0) -> Iterator[tuple[Record
     Everything behind the last offset is a torn tail, or damage: `next_frame` tells which.
     """
     view = memoryview(buffer)
+    start = behind_marks(view, start)
     while (body := _body(view, start)) is not None and (record := _decode(body)) is not None:
-        start += _HEADER.size + len(body)
+        start = behind_marks(view, start + _HEADER.size + len(body))
         yield record, start
+
+
+def behind_marks(view: bytes | memoryview, start: int) -> int:
+    """Where the first frame at or behind `start` begins that is no mark."""
+    while view[start : start + len(MARK)] == MARK:
+        start += len(MARK)
+    return start
 
 
 def next_frame(buffer: bytes | memoryview, start: int) -> int | None:
@@ -148,20 +218,53 @@ def _decode(body: memoryview) -> Record | None:
 
 def to_row(record: Record) -> dict[str, Any]:
     """A record as a row of a sealed file."""
-    completion = record.completion if isinstance(record, Rollout) else None
-    return {
-        "kind": type(record).__name__.lower(),
-        "problem_id": record.id if isinstance(record, Problem) else _get(record, "problem_id"),
-        "index": _get(record, "index"),
-        "outcome": str(record.outcome) if isinstance(record, Verdict) else None,
-        "finish_reason": completion.finish_reason if completion else None,
-        "num_tokens": completion.num_tokens if completion else None,
-        "data": _JSON.encode(record).decode(),
-    }
+    cells = dict(zip(SMALL.names, _cells(record), strict=True))
+    return cells | {"data": _JSON.encode(record).decode()}
 
 
-def _get(record: Record, name: str) -> Any:
-    return getattr(record, name, None)
+def to_batch(records: Sequence[Record]) -> pa.RecordBatch:
+    """Records as rows of a sealed file, column by column."""
+    data = [_JSON.encode(record) for record in records]
+    offsets = np.zeros(len(data) + 1, np.int64)
+    np.cumsum([len(text) for text in data], out=offsets[1:])
+    # One copy; an encoder of JSON writes nothing but UTF-8.
+    texts = pa.LargeStringArray.from_buffers(
+        len(data), pa.py_buffer(offsets), pa.py_buffer(b"".join(data))
+    )
+    columns = [*to_small(records).columns, texts.cast(pa.string())]
+    return pa.RecordBatch.from_arrays(columns, schema=SEALED)
+
+
+def to_small(records: Sequence[Record]) -> pa.RecordBatch:
+    """The same without `data`."""
+    columns = list(zip(*map(_cells, records), strict=True)) or [()] * len(SMALL)
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, SMALL, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SMALL)
+
+
+def _cells(record: Record) -> tuple[Any, ...]:
+    """The values of `SMALL`, in its order."""
+    match record:
+        case Rollout(problem_id=pid, index=index, completion=done, restarts=restarts):
+            ended = (str(done.finish_reason), done.num_tokens)
+            return ("rollout", pid, index, None, *ended, None, restarts, *[None] * 8)
+        case Verdict(problem_id=pid, index=index, outcome=outcome, replaces=old):
+            replaces = None if old is None else str(old)
+            return ("verdict", pid, index, str(outcome), None, None, replaces, *[None] * 9)
+        case Partial(problem_id=pid, index=index):
+            return ("partial", pid, index, *[None] * 13)
+        case Problem(id=pid, source=source):
+            return ("problem", pid, *[None] * 7, source, *[None] * 6)
+        case Closed(problem_id=pid, reason=reason):
+            told = (record.correct, record.failed, record.ended, record.tokens, record.right_tokens)
+            return ("closed", pid, *[None] * 6, reason.partition(":")[0], None, None, *told)
+        case Reject(problem_id=pid, rule=rule, source=source, row=row):
+            return ("reject", pid, *[None] * 6, rule, source, row, *[None] * 5)
+        case Census():
+            return ("census", *[None] * 15)
+        case Audit(problem_id=pid, index=index, detector=detector, outcome=outcome):
+            judged = None if outcome is None else str(outcome)
+            return ("audit", pid, index, judged, *[None] * 4, detector, *[None] * 7)
 
 
 def from_row(kind: str, data: str) -> Record:

@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from factory.doomed import Watcher
 from factory.engines import Chunk, Engine, EngineDead, EngineInfo, Request, RequestRefused
 from factory.types import Completion, FinishReason, Rollout, RolloutKey
 
 # Events gather this long before they are handed over: 40 messages a second at most.
 _GATHER_S = 0.025
+# A failure is reported after the first, 4 times as late each further time, at most the second.
+_RETRY_S = (0.25, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ class _Writing:
     num_tokens: int = 0
     prompt_tokens: int = 0
     whole_text: str | None = None
+    watcher: Watcher | None = None
+    doomed: str = ""
+    """The detector that found it lost, after `doomed_at` tokens."""
+    doomed_at: int = 0
 
     def add(self, chunk: Chunk) -> None:
         self.text.append(chunk.text)
@@ -77,6 +84,16 @@ class _Writing:
             self.reasoning.append(chunk.reasoning)
         self.prompt_tokens = chunk.prompt_tokens or self.prompt_tokens
         self.whole_text = chunk.whole_text
+        if self.watcher and not self.doomed:
+            found = self.watcher.add((chunk.reasoning or "") + chunk.text, chunk.num_tokens)
+            if found:
+                self.doomed, self.doomed_at = found, len(self.request.prefix) + self.num_tokens
+
+    @property
+    def cut(self) -> bool:
+        """Whether to write no further."""
+        watch = self.request.watch
+        return bool(self.doomed) and watch is not None and not watch.audit
 
 
 class Replica:
@@ -86,12 +103,17 @@ class Replica:
         engine: not yet started.
         name: unique within the run.
         log_every: tokens of a rollout between two reports of it.
+        stalled_after_s: an engine that holds requests and writes nothing for so long is dead.
     """
 
-    def __init__(self, engine: Engine, name: str, log_every: int) -> None:
+    def __init__(
+        self, engine: Engine, name: str, log_every: int, stalled_after_s: float = 900.0
+    ) -> None:
         self._engine = engine
         self._name = name
         self._log_every = log_every
+        self._stalled_after_s = stalled_after_s
+        self._heard = 0.0
         self._info: EngineInfo | None = None
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._writing: dict[RolloutKey, _Writing] = {}
@@ -106,10 +128,15 @@ class Replica:
         return self._info
 
     def submit(self, requests: Iterable[Request]) -> None:
+        if not self._tasks:
+            self._heard = time.monotonic()
         for request in requests:
-            self._writing[request.key] = _Writing(
+            self._writing[request.key] = writing = _Writing(
                 request=request, started=time.monotonic(), logged=len(request.prefix)
             )
+            if request.watch:
+                budget = request.sampling.max_tokens - len(request.prefix)
+                writing.watcher = Watcher(request.watch, budget)
             self._tasks[request.key] = asyncio.create_task(self._run(request.key))
 
     def abort(self, keys: Iterable[RolloutKey]) -> None:
@@ -133,9 +160,10 @@ class Replica:
             EngineDead: the engine is gone, and with it every rollout in progress.
         """
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(min(timeout, self._stalled_after_s)):
                 await self._news.wait()
         except TimeoutError:
+            self._expect_life()
             return []
         await asyncio.sleep(_GATHER_S)
         if self._dead is not None and not self._events:
@@ -145,6 +173,14 @@ class Replica:
             self._news.set()
         events, self._events = self._events, []
         return events
+
+    def _expect_life(self) -> None:
+        silent = time.monotonic() - self._heard
+        if self._tasks and silent >= self._stalled_after_s:
+            held = len(self._tasks)
+            raise EngineDead(
+                f"the engine wrote nothing for {silent:.0f} s, holding {held} rollouts"
+            )
 
     async def drain(self) -> None:
         """Cut everything short; `poll` reports what was not yet logged of it, then `Drained`."""
@@ -167,18 +203,30 @@ class Replica:
     async def _run(self, key: RolloutKey) -> None:
         writing = self._writing[key]
         try:
-            self._end(writing, await self._write(writing))
+            await self._attempt(writing)
         except asyncio.CancelledError:
             self._end(writing, "abort")
         except RequestRefused as error:
             self._emit(Broke(key, str(error), True))
         except EngineDead as error:
             self._dead = error
+            for each in self._writing.values():
+                self._report(each)
             self._news.set()
-        except Exception as error:
-            self._emit(Broke(key, f"{type(error).__name__}: {error}", False))
         finally:
             del self._tasks[key], self._writing[key]
+
+    async def _attempt(self, writing: _Writing) -> None:
+        try:
+            self._end(writing, await self._write(writing))
+        except (RequestRefused, EngineDead):
+            raise
+        except Exception as error:
+            self._report(writing)
+            first, longest = _RETRY_S
+            await asyncio.sleep(min(first * 4.0**writing.request.attempts, longest))
+            reason = f"{type(error).__name__}: {error}"
+            self._emit(Broke(writing.request.key, reason, False))
 
     def _end(self, writing: _Writing, finish: FinishReason) -> None:
         if finish == "abort" and self._draining:
@@ -197,9 +245,12 @@ class Replica:
         stream = self._engine.generate(writing.request)
         try:
             async for chunk in stream:
+                self._heard = time.monotonic()
                 writing.add(chunk)
                 if chunk.finish_reason is not None:
                     return chunk.finish_reason
+                if writing.cut and not await self._engine.abort(writing.request):
+                    return "abort"
                 if len(writing.unlogged) >= self._log_every:
                     self._report(writing)
         finally:
@@ -226,4 +277,7 @@ class Replica:
             replica=self._name,
             seconds=round(time.monotonic() - writing.started, 3),
             restarts=request.restarts,
+            started_over=request.started_over,
+            doomed=writing.doomed if finish == "abort" or not writing.cut else "",
+            doomed_at=writing.doomed_at if finish == "abort" or not writing.cut else 0,
         )

@@ -6,35 +6,50 @@
                            ledger      every batch of events is durable before it is acted upon
 
 The driver is one loop: take a batch of events, append what they say to the ledger, commit, let
-the foreman decide, carry out its actions. Who waits for whom: the driver waits for news alone;
-the commit of one batch is when the next one gathers, so a slow disk makes batches larger and
-nothing else.
+the foreman decide, carry out its actions.
+
+Who waits for whom, and where what waits is bounded:
+
+    source --> feed          reads 1,024 problems ahead, then waits to be asked
+    feed   --> foreman       admits no problem while `max_open` are open
+    foreman -> replica       hands out no new rollout while `max_unjudged` wait for a judge,
+                             nor more than a replica's slots
+    replica -> driver        one poll at a time; what happens meanwhile is the next batch
+    driver --> ledger        a batch is durable before it is acted upon; the next one gathers
+                             meanwhile, so a slow disk makes batches larger and nothing else
+    judge  --> driver        takes from the backlog whenever it is free
+
+Nobody at work is a pause, not an end: everything above stands still, the display says who is
+missed and what he waits for, and it goes on as soon as one is back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import dataclasses
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from factory import events as ev
 from factory import plugins
-from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left
+from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left, Waiting
+from factory.doomed import Detector
 from factory.engines import Request
-from factory.errors import FactoryError
+from factory.errors import FactoryError, LedgerError
 from factory.feed import Feed
 from factory.foreman import Foreman
 from factory.ledger import Ledger
+from factory.muster import Muster
 from factory.recipe import Recipe
-from factory.records import Closed, Partial, Record
+from factory.records import Audit, Closed, Partial, Record
 from factory.replica import Broke, Drained, Ended, Progressed, ReplicaEvent
 from factory.report.progress import Display
 from factory.standing import OpenProblem, Standing
-from factory.types import Problem, Reject, Rollout, RolloutKey, Verdict
+from factory.types import Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
 
-_DRAIN_S = 20.0
 _LOOK_S = 1.0
 
 
@@ -63,8 +78,13 @@ class Driver:
         self._crew = crew
         self._display = display
         policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
-        self._foreman = Foreman(policy)
+        self._foreman = Foreman(policy, pool=copy.deepcopy(standing.pool))
+        self._armed = self._arm()
         self._can_continue: dict[str, bool] = {}
+        self._muster = Muster()
+        self._failures: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._restarted: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._unjudged = 0
         self._wanted = 0
         self._stopping = False
 
@@ -91,9 +111,11 @@ class Driver:
             await self._crew.start()
             while not self._foreman.done and not self._stopping:
                 await self._step(await self._crew.events(_LOOK_S))
+            self._display.stopped()
             if self._stopping:
                 await self._drain()
-            self._display.stopped()
+        except LedgerError:
+            raise  # nothing can be put on record any more
         except FactoryError:
             with contextlib.suppress(FactoryError):  # the first error is the one to tell
                 await self._drain()
@@ -110,14 +132,16 @@ class Driver:
         events += self._admit()
         await asyncio.to_thread(self._ledger.commit)
         self._act(self._foreman.handle(*events))
-        self._display.update(self._standing.counts, self._foreman)
+        for line in self._muster.news(self._unjudged):
+            self._display.note(line)
+        self._display.update(self._standing.counts, self._foreman, self._muster.pause)
 
     async def _drain(self) -> None:
         """Put on record what is being written, so that it can be continued."""
         writing = self._crew.drain()
-        deadline = time.monotonic() + _DRAIN_S
-        while writing and time.monotonic() < deadline:
-            for item in await self._crew.events(_LOOK_S):
+        deadline = time.monotonic() + self._recipe.cluster.grace_s
+        while writing and (left := deadline - time.monotonic()) > 0:
+            for item in await self._crew.events(min(left, _LOOK_S)):
                 self._record(item)
                 if isinstance(item, Left) or (
                     isinstance(item, Happened) and Drained() in item.events
@@ -135,18 +159,27 @@ class Driver:
         match item:
             case Joined():
                 self._can_continue[item.replica] = item.info.can_continue
+                self._muster.joined(item.replica)
                 self._display.joined(item.replica)
                 return [ev.ReplicaReady(item.replica, item.info.slots)]
             case Left():
+                self._can_continue.pop(item.replica, None)
                 self._display.note(f"{item.replica} is gone ({item.reason}); replacing it")
-                return [ev.ReplicaLost(item.replica)]
+                if self._muster.left(item.replica, item.reason):
+                    self._display.idle()
+                return [ev.ReplicaLost(item.replica, item.reason)]
+            case Waiting():
+                self._muster.waiting(item.post, item.why)
+                return []
             case Happened():
                 return [e for event in item.events for e in self._record_one(event)]
             case JudgedBatch():
-                return [self._record_verdict(verdict) for verdict in item.verdicts]
+                return [self._record_verdict(v) for v in item.verdicts if self._is_unjudged(v.key)]
 
     def _record_one(self, event: ReplicaEvent) -> list[ev.Event]:
         match event:
+            case Progressed(key, start, _) if not self._is_news(key, start):
+                return []
             case Progressed(key, start, tokens):
                 self._append(
                     Partial(
@@ -157,14 +190,64 @@ class Driver:
             case Drained():
                 return []
             case Ended(rollout):
-                self._append(rollout)
-                return [ev.Finished(rollout.key, rollout.completion.finish_reason == "abort")]
+                return [self._record_rollout(rollout)] if self._is_news(rollout.key) else []
             case Broke(key, reason, fatal):
+                self._failures[key.problem_id][key.index] += 1
                 return [ev.Failed(key, reason, fatal)]
 
+    def _is_news(self, key: RolloutKey, start: int | None = None) -> bool:
+        """Whether this is not on record yet: a message that comes twice is recorded once."""
+        open_ = self._standing.open.get(key.problem_id)
+        if open_ is None or key.index in open_.ended:
+            return False
+        return start is None or start >= len(open_.prefixes.get(key.index, ()))
+
+    def _is_unjudged(self, key: RolloutKey) -> bool:
+        open_ = self._standing.open.get(key.problem_id)
+        return open_ is not None and key.index in open_.unjudged
+
+    def _record_rollout(self, rollout: Rollout) -> ev.Event:
+        self._append(rollout)
+        aborted = rollout.completion.finish_reason == "abort"
+        if aborted and rollout.doomed:
+            self._audit(rollout, None)
+        return ev.Finished(
+            rollout.key,
+            aborted,
+            doomed=aborted and bool(rollout.doomed),
+            num_tokens=rollout.completion.num_tokens,
+        )
+
+    def _audit(self, rollout: Rollout, outcome: Outcome | None) -> None:
+        """What became of a rollout that a detector found doomed."""
+        self._append(
+            Audit(
+                problem_id=rollout.problem_id,
+                index=rollout.index,
+                detector=rollout.doomed,
+                outcome=outcome,
+                at=rollout.doomed_at,
+            )
+        )
+        before, self._armed = self._armed, self._arm()
+        for name in sorted({*before} ^ {*self._armed}):
+            state = "on again" if name in self._armed else "switched off: it cuts what is correct"
+            self._display.note(f"detector {name} is {state} ({self._standing.counts.false_aborts})")
+
+    def _arm(self) -> tuple[Detector, ...]:
+        counts = self._standing.counts
+        return self._recipe.aborts.armed(counts.audited, counts.audited_correct)
+
     def _record_verdict(self, verdict: Verdict) -> ev.Event:
+        open_ = self._standing.open.get(verdict.problem_id)
+        rollout = open_.unjudged.get(verdict.index) if open_ else None
+        correct = verdict.outcome is Outcome.CORRECT
+        repeat = bool(correct and open_ and rollout and open_.is_repeat(rollout))
         self._append(verdict)
-        return ev.Judged(verdict.key, verdict.outcome)
+        if rollout is not None and rollout.doomed:
+            self._audit(rollout, verdict.outcome)
+        self._unjudged -= 1
+        return ev.Judged(verdict.key, verdict.outcome, repeat)
 
     def _admit(self) -> list[ev.Event]:
         events: list[ev.Event] = []
@@ -178,6 +261,10 @@ class Driver:
                     self._append(item)
         if self._feed.ended and not self._foreman.source_ended:
             events.append(ev.SourceEnded())
+            if self._feed.error is not None:
+                self._display.note(
+                    f"the source failed ({self._feed.error}); finishing what came before"
+                )
         return events
 
     # what the foreman decides is carried out
@@ -197,6 +284,8 @@ class Driver:
                     pairs.append((open_.problem, open_.unjudged[key.index]))
                 case ev.Close():
                     self._close(action)
+                case ev.Note(census):
+                    self._append(census)
                 case ev.Admit(count):
                     self._wanted += count
                     self._crew.wake()
@@ -204,6 +293,7 @@ class Driver:
             self._crew.generate(replica, batch)
         for replica, keys in aborts.items():
             self._crew.abort(replica, keys)
+        self._unjudged += len(pairs)
         self._crew.verify(pairs)
 
     def _close(self, action: ev.Close) -> None:
@@ -212,7 +302,10 @@ class Driver:
             problem = self._standing.open[action.problem_id].problem
             self._append(Reject.of(problem, rule.replace(" ", "_"), action.reason))
             self._display.note(f"problem {problem.id} {action.reason}")
-        self._append(Closed(problem_id=action.problem_id, reason=action.reason))
+        told = dataclasses.asdict(action.sums)
+        self._append(Closed(problem_id=action.problem_id, reason=action.reason, **told))
+        self._failures.pop(action.problem_id, None)
+        self._restarted.pop(action.problem_id, None)
 
     def _request(self, action: ev.Generate) -> Request:
         key = action.key
@@ -221,11 +314,25 @@ class Driver:
             key=key,
             messages=self._recipe.prompt.render(open_.problem),
             sampling=self._recipe.sampling,
+            watch=self._recipe.aborts.watch(self._armed, key, self._recipe.sampling.seed),
         )
-        if not action.interrupted:
-            return request
-        if not self._can_continue[action.replica]:
-            open_.prefixes.pop(key.index, None)
-        prefix = tuple(open_.prefixes.get(key.index, ()))
-        restarts = open_.restarts[key.index] = open_.restarts.get(key.index, 0) + bool(prefix)
-        return replace(request, prefix=prefix, restarts=restarts)
+        return self._interrupted(request, action.replica) if action.interrupted else request
+
+    def _interrupted(self, request: Request, replica: str) -> Request:
+        """The request again: as prompt and logged tokens, where the engine can go on from them."""
+        pid, index = request.key
+        open_ = self._standing.open[pid]
+        if not self._can_continue[replica]:
+            open_.prefixes.pop(index, None)
+            self._restarted[pid][index] += 1
+        prefix = tuple(open_.prefixes.get(index, ()))
+        restarts = open_.restarts[index] = open_.restarts.get(index, 0) + bool(prefix)
+        if prefix:
+            self._display.regenerated += self._recipe.cluster.cadence // 2
+        return replace(
+            request,
+            prefix=prefix,
+            restarts=restarts,
+            started_over=self._restarted[pid][index] if pid in self._restarted else 0,
+            attempts=self._failures[pid][index] if pid in self._failures else 0,
+        )

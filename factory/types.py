@@ -136,6 +136,14 @@ class Rollout:
     """Wall-clock time from request to last token, queueing included."""
     restarts: int = 0
     """How often it was interrupted and continued from its logged tokens."""
+    started_over: int = 0
+    """How often it was interrupted and began from nothing again, because its engine cannot continue
+    or no token was logged yet; where tokens were lost, that favours short answers."""
+    doomed: str = ""
+    """The detector that found it lost while it was written (`factory.doomed`): it was cut there if
+    its finish reason is `abort`, else it was audited and ran on."""
+    doomed_at: int = 0
+    """Tokens written when it was found."""
 
     @property
     def key(self) -> RolloutKey:
@@ -214,6 +222,8 @@ class Trace:
     """Rollouts of this problem that came to an end (aborted ones are not counted)."""
     pass_rate: float | None
     """Correct / judged over the rollouts of this problem; None if none could be judged."""
+    cluster: str = ""
+    """Id of the first of the problems that nearly repeat this one; empty where none was sought."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,8 +81,15 @@ class Judge:
         reasons = [_reason(reply) for reply in replies]
         return [reason and _encodable(reason) for reason in reasons]
 
+    def interrupt(self) -> None:
+        """Judge nothing any more: whoever waits for verdicts gets `Interrupted`; from any thread.
+
+        What hangs would hold up the end of a run for as long as a whole batch may take.
+        """
+        self._worker.interrupt()
+
     def close(self) -> None:
-        """End the worker process."""
+        """End the worker process, once nobody waits for verdicts any more."""
         with self._lock:
             self._worker.close()
 

@@ -51,11 +51,13 @@ _NAMES |= {"leqslant": "≤", "geqslant": "≥", "pm": "±", "to": "→", "infty
 _NAMES |= {"rightarrow": "→", "cap": "∩", "cup": "∪", "subset": "⊂", "sum": "∑", "int": "∫"}
 _WORDS_OF = {"%": "percent", "°": "degree", "√": "sqrt", "π": "pi", "θ": "theta", "α": "alpha"}
 _WORDS_OF |= {"β": "beta", "γ": "gamma", "λ": "lambda", "μ": "mu", "σ": "sigma", "φ": "phi"}
+_BOLD = re.compile(r"(?<![\w)\]*])\*\*(?=[^\s*])([^*\n]*[^\s*])\*\*(?![\w(*])")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _LETTERS = re.compile(r"(?<!\w)[a-z](?:[\s,'\"#]+[a-z](?!\w)){3,}|[-+<>\[\].|/]{6,}")
 _HYPHEN = re.compile(r"(?<=[a-z0-9])-(?=[a-z]{2})")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\}|\\,)(?=\d{3}(?!\d))")
 _PROSE = re.compile(r"[^\W\d_]{3}|[\\$]")
+_CELLS = re.compile(r"[^A-Za-z\\$]*\s(?=[A-Za-z])")
 _BLANK = re.compile(r"(?<=\S) (?=\S)")
 _GRID_LINES = 3
 _GRID_WIDTH = 4
@@ -114,6 +116,9 @@ def _parts(text: str) -> list[str | list[str]]:
         if len(line.rstrip()) >= _GRID_WIDTH and not _PROSE.search(line):
             grid.append(line)
             continue
+        if len(grid) >= _GRID_LINES - 1 and (last := _last_line(line, len(grid[-1].rstrip()))):
+            grid.append(line[:last])
+            line = line[last:]
         if len(grid) >= _GRID_LINES:
             parts += ["\n".join(prose), [_BLANK.sub("", row.rstrip()) for row in grid]]
             prose = []
@@ -122,6 +127,13 @@ def _parts(text: str) -> list[str | list[str]]:
         grid = []
         prose.append(line)
     return [*parts, "\n".join(prose)]
+
+
+def _last_line(line: str, width: int) -> int:
+    """Width of a grid's last line where a text goes on behind it; 0 where it is none."""
+    cells = _CELLS.match(line)
+    end = len(cells[0].rstrip()) if cells else 0
+    return end if end >= _GRID_WIDTH and abs(end - width) <= 2 and end < len(line) else 0
 
 
 def _read(text: str, into: Wording) -> None:
@@ -156,7 +168,13 @@ def flat(text: str) -> str:
                 break
         text = _LAYOUT.sub(" ", text)
         text = _COMMAND.sub(lambda m: f" {_NAMES.get(m[1], m[1])} ", text)
-    text = text.replace("**", "^").replace("<=", "≤").replace(">=", "≥").replace("!=", "≠")
+    text = (
+        _BOLD.sub(r"\1", text)
+        .replace("**", "^")
+        .replace("<=", "≤")
+        .replace(">=", "≥")
+        .replace("!=", "≠")
+    )
     text = text.replace("'s ", " ").replace("\u2019s ", " ")
     return _HYPHEN.sub(" ", text)
 

@@ -9,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.card import About, CardFacts, Counts, card_text, size_category, write_card
+from factory.card.left_out import MEANINGS as RULES
 from factory.configs import CONFIGS
 from factory.configs.columns import MEANINGS
+from factory.distinct import MEANINGS as REPEATS
+from factory.quality import Quality, at_work
 from factory.shards import ALL, DEFAULT
+from factory.traces import TraceOptions
 
 RECIPE = "name: demo  # a comment\nprompt: |\n  {prompt} costs $5\n  ```\n  code\n  ```\n"
 ABOUT = About(
@@ -27,6 +31,13 @@ ABOUT = About(
     sampling={"temperature": 0.7, "max_tokens": 4096, "stop": []},
     recipe=RECIPE,
     versions={"factory": "0.1.0", "vllm": "0.32.0"},
+    near_duplicates=0.8,
+    eval_sets={
+        "aime": "aime.jsonl, column problem",
+        "gpqa": "org/gpqa (test), column question",
+    },
+    comparison="n-gram: 50% of an item's runs of 8 words",
+    kept_out={"aime": {"ngram": 4}},
     rejects={"b.jsonl": {"no_answer": 3, "duplicate": 1200}, "a|b.jsonl": {"malformed": 1}},
 )
 COUNTS = Counts(
@@ -41,6 +52,10 @@ COUNTS = Counts(
     accepted_tokens=5_000_000,
     outcomes={"correct": 2400, "incorrect": 1500, "timeout": 100},
     dropped={"near_duplicate": 300, "over_max_per_problem": 100},
+    dropped_tokens={"near_duplicate": 90_000, "over_max_per_problem": 30_000},
+    withheld={"secrets": 7},
+    barred={"contaminated": 2},
+    contamination={"aime": {"fuzzy, flagged": 2}, "old": {"variant, flagged": 1}},
     verifiers={"math 1": {"correct": 2400, "incorrect": 1500, "timeout": 100}},
     domains={"": {"problems": 400, "solved": 300, "accepted": 500}},
 )
@@ -82,7 +97,19 @@ def test_the_configs_are_explicit_and_counts_are_left_out():
         "| tokens per accepted trace | 2,500 |",
         "| tokens generated per accepted trace | 6,000 |",
         "| timeout | 100 |",
-        "| near_duplicate | 300 |",
+        "| near_duplicate | nearly the words of a trace that was kept | 300 | 90,000 |",
+        "| finish | cut off instead of ended | 0 | 0 |",
+        "| secrets | holds an access key or a private key: withheld from every config | 7 |",
+        "| contaminated | an evaluation set has the problem, by n-gram and fuzzy comparison | 2 |",
+        "| problems | equal text | duplicate | 1,200 |",
+        "| problems | Jaccard index of word 5-shingles, at least 0.8 | near_duplicate | 0 |",
+        "| right rollouts of one problem | equal words | duplicate | 0 |",
+        "| right rollouts of one problem | Jaccard index of word 5-shingles, at least 0.8 | "
+        "near_duplicate | 300 |",
+        "| aime | aime.jsonl, column problem | ngram | dropped before sampling | 4 |",
+        "| aime | aime.jsonl, column problem | fuzzy | flagged | 2 |",
+        "| gpqa | org/gpqa (test), column question | - | nothing found | 0 |",
+        "| old | - | variant | flagged | 1 |",
         "| math 1 | 2,400 | 3,900 | 100 |",
         "| - | 400 | 300 | 500 |",
         "| a\\|b.jsonl | malformed | 1 |",
@@ -115,7 +142,7 @@ def test_every_column_of_every_config_is_explained():
 
 def test_what_is_not_there_is_not_spoken_of():
     text = card_text(FACTS)
-    for name in ("preference", "unpaired", "stepwise", "GRPO", "verl", "reasoning_content"):
+    for name in ("preference", "unpaired", "stepwise", "GRPO", "main_ppo", "reasoning_content"):
         assert name not in text
     assert "sft" in text
 
@@ -135,6 +162,30 @@ def test_a_run_without_anything_has_a_card():
     assert "$" not in text
 
 
+def test_a_rule_that_was_switched_off_is_not_spoken_of():
+    quality = Quality(secrets=False, max_mixed=None, max_tokens=9)
+    options = TraceOptions(quality=quality, near_duplicates=None)
+    counts = replace(COUNTS, dropped={}, withheld={})
+    facts = replace(FACTS, counts=counts, options=options, about=replace(ABOUT, eval_sets={}))
+    text = card_text(facts)
+    for rule in ("secrets", "scripts", "near_duplicate"):
+        assert f"| {rule} | {RULES[rule]}" not in text
+    assert f"| length | {RULES['length']} | 0 | 0 |" in text.splitlines()
+    assert "Access keys and personal data were not looked for." in text
+
+
+def test_no_card_calls_a_dataset_clean():
+    empty = replace(
+        FACTS,
+        about=replace(ABOUT, eval_sets={}, kept_out={}),
+        counts=replace(COUNTS, contamination={}),
+    )
+    assert "were not compared with any evaluation set" in card_text(empty)
+    for facts in (FACTS, empty):
+        assert not re.search(r"\bclean|decontaminated", card_text(facts), re.I)
+    assert "n-gram and fuzzy" in card_text(FACTS)
+
+
 def test_the_card_tells_no_time():
     assert str(datetime.datetime.now(datetime.UTC).year) not in card_text(FACTS)
     assert card_text(FACTS) == card_text(replace(FACTS))
@@ -148,10 +199,10 @@ def test_any_text_gives_a_valid_header_and_whole_tables(title, recipe, dropped):
     text = card_text(facts)
     loaded = DatasetCard(text, ignore_metadata_errors=False).data
     assert (loaded.pretty_name or "").split() == title.split()
-    body = text.partition("## What was left out")[2].partition("Rows of the sources")[0]
+    body = text.partition("## What was left out")[2].partition("Rollouts, right or wrong")[0]
     lines = [line for line in body.splitlines() if line.startswith("|")]
-    assert len(lines) == (len(dropped) + 2 if dropped else 0)
-    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in lines)
+    assert len(lines) == len({*at_work(Quality()), "bad_reward", *REPEATS, *dropped}) + 2
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 5 for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from factory.ledger import scan
+from factory.records import Partial
 from factory.report.status import status
 from factory.types import Rollout, Verdict
 from tests.test_run import digests, rollouts
@@ -96,6 +97,55 @@ def test_a_killed_replica_is_replaced_and_its_work_handed_out_again(sums, tmp_pa
     counts = rollouts(tmp_path / "run")
     assert len(counts) == 180
     assert set(counts.values()) == {1}
+
+
+def test_term_to_the_process_group_drains_before_ray_ends(sums, tmp_path):
+    since = time.time()
+    folder = tmp_path / "run"
+    slow = ["--set", "cluster.backend=ray", "--set", "engine.tokens_per_second=6", "--limit", "6"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            list(map(str, command(sums.file(), folder, *slow))),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    wait_for(lambda: any(isinstance(r, Partial) for r in records(folder)), "logged tokens")
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=90) == 1
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "stopped; the same command goes on from here" in said
+    assert "is gone" not in said
+    assert "Traceback" not in said
+    assert not (folder / "ledger" / "lock").exists()
+    wait_for(lambda: not left_over(since), "Ray to be gone", 60)
+
+
+def records(folder):
+    return scan(folder / "ledger") if (folder / "ledger").exists() else ()
+
+
+def test_a_replica_larger_than_this_machine_is_an_error_at_once(sums, tmp_path, monkeypatch):
+    """There is nothing to wait for on a cluster that was started for the run."""
+    (tmp_path / "greedy").mkdir()
+    (tmp_path / "greedy" / "engine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from factory.engines import Resources, scripted\n"
+        "@dataclass(slots=True, kw_only=True)\n"
+        "class Engine(scripted.Engine):\n"
+        "    def resources(self):\n"
+        "        return Resources(cpus=1, gpus=64)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    more = ["--set", "cluster.backend=ray", "--set", "engine.name=greedy.engine"]
+    done = subprocess.run(
+        command(sums.file(), tmp_path / "run", *more), check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "error: a replica needs 1 CPU + 64 GPU; this machine lacks" in done.stderr
+    assert "cluster.address" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_cluster_at_the_address_is_a_clear_error(sums, tmp_path):

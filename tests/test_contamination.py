@@ -12,10 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import planted
-from factory import feed
-from factory.contamination import Decontamination, EvalSet, load, question, screen
+from factory import alike, feed, overlap
+from factory.contamination import (
+    Decontamination,
+    EvalSet,
+    load,
+    question,
+    screen,
+    told_by,
+)
 from factory.errors import RecipeError, SourceError
-from factory.overlap import Index, Item
+from factory.hits import Hit, Item
+from factory.overlap import Index
 from factory.types import Problem, Reject, problem_id
 
 STORY = (
@@ -399,3 +407,82 @@ def test_a_recipe_keeps_the_problems_of_an_evaluation_set_out(sums):
 def test_an_unknown_key_of_an_evaluation_set_names_the_known_ones(sums):
     with pytest.raises(RecipeError, match=r"'colum' in decontaminate\.against\.0; known: name, "):
         sums.recipe("decontaminate.against=[{name: x, path: y.jsonl, colum: z}]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STORY.replace("crate", "**crate**").replace("hands", "*hands*").replace("takes", "_takes_"),
+        f"12) {STORY}",
+        f"Exercise 4.3. {STORY} Thanks!",
+        STORY.replace("of them", "of of them").replace("13", "thirteen thirteen"),
+        STORY.replace("crate and hands", "crate one hands").replace("Later ", ""),
+        "Q: [Level 5] " + STORY.replace("At the", "At a"),
+    ],
+)
+def test_marks_labels_and_slips_hide_nothing(text):
+    assert found(text).get("1") in ("whole", "ngram", "fuzzy")
+
+
+TOWERS = (
+    "A tower of {a} disks stands on peg {b} and must be moved to peg {c}. A disk may never lie on a"
+    " smaller one, and peg {d} may be used on the way. List the moves, one per line."
+)
+
+
+def test_numbers_that_change_places_make_a_variant():
+    at = index(TOWERS.format(a=5, b=1, c=3, d=2))
+    assert found(TOWERS.format(a=5, b=1, c=3, d=2) + " Thanks!", at)["1"] != "variant"
+    assert found(TOWERS.format(a=5, b=3, c=1, d=2), at) == {"1": "variant"}
+    assert found(TOWERS.format(a=5, b=1, c=2, d=3), at) == {"1": "variant"}
+
+
+def test_words_that_change_places_make_a_variant_where_hardly_one_tells():
+    text = (
+        "Each button changes the number, depending on the color of the light. Press the buttons in"
+        " the right order. {} when red, {} when green, {} when any, {} when red, {} when green."
+    )
+    steps = ["add", "halve", "double", "negate", "square"]
+    orders = [steps[n:] + steps[:n] for n in range(5)]
+    at = index(*(text.format(*order) for order in orders[:4]))
+    assert set(found(text.format(*orders[4]), at).values()) <= {"variant"}
+    assert found(text.format(*orders[0]) + " Thanks!", at)["1"] != "variant"
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "counted"),
+    [
+        ("peg 1 to peg 3 now", "peg 3 to peg 1 now", (2, 0)),
+        ("take red from box now", "take blue from box now", (0, 0)),
+        ("take red from a blue box", "take blue from a red box", (0, 2)),
+        ("a 4 b", "a 4 b", (0, 0)),
+        ("", "", (0, 0)),
+    ],
+)
+def test_exchanges_are_counted_between_equal_neighbours(item, text, counted):
+    ours, theirs = item.split(), text.split()
+    assert alike.exchanges(ours, ours, theirs, theirs) == counted
+
+
+@given(st.integers(0, 30), st.floats(0, 1))
+def test_the_tail_is_a_share(number, share):
+    chances = [overlap.tail(found, number, share) for found in range(number + 1)]
+    assert chances == sorted(chances)
+    assert chances[-1] == pytest.approx(1)
+
+
+def test_planted_copies_of_other_kinds_are_found_too():
+    made = planted.corpus(202, 20, kind=planted.HELD_OUT)
+    at = index(*made.items)
+    caught = [_caught(at, text) for texts in made.copies.values() for text in texts]
+    dropped = [_caught(at, text) for texts in made.clean.values() for text in texts]
+    assert sum(caught) >= 0.99 * len(caught)
+    assert sum(dropped) <= 0.01 * len(dropped)
+
+
+@pytest.mark.parametrize("method", ["whole", "ngram", "fuzzy", "variant"])
+@given(st.text(max_size=20), st.text(max_size=9), st.text(max_size=20), st.floats(0, 1))
+def test_a_hit_is_told_from_its_line(method, eval_set, row, matched, score):
+    hit = Hit(eval_set=eval_set, row=row, method=method, score=score, matched=matched)
+    assert told_by(str(hit), ["other", eval_set, eval_set[:3]])[0].startswith(eval_set[:3])
+    assert told_by(str(hit), [eval_set]) == (eval_set, method)

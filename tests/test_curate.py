@@ -3,12 +3,14 @@ import json
 from dataclasses import replace
 
 import datasets
+import pyarrow.parquet as pq
 import pytest
 
 from factory.card import About
 from factory.configs import CONFIGS
-from factory.curate import curate, rate_label
+from factory.curate import curate
 from factory.shards import DEFAULT, Origin
+from factory.tally import rate_label
 from factory.traces import Group, TraceOptions
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdict, problem_id
 
@@ -240,3 +242,15 @@ def test_a_dataset_behind_a_link_stays_behind_it(tmp_path):
         run(make_groups(2), tmp_path / "dataset")
     assert (tmp_path / "dataset").is_symlink()
     assert (tmp_path / "big" / "disk" / "manifest.json").is_file()
+
+
+def test_rows_say_which_problems_nearly_repeat_each_other(tmp_path):
+    one, other, lone = make_groups(3)
+    first = one.problem.id
+    groups = [replace(one, cluster=first), replace(other, cluster=first), lone]
+    folder = run(groups, tmp_path / "d").folder
+    for config in ("data", "all", "rl"):
+        table = pq.read_table(folder / config / "train-00000.parquet").to_pydict()
+        assert dict(zip(table["problem_id"], table["cluster"], strict=True)) == {
+            first: first, other.problem.id: first, lone.problem.id: lone.problem.id
+        }, config  # fmt: skip

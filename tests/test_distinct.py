@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory import near
-from factory.distinct import Choice, Text, choose, clusters
+from factory.distinct import Choice, Text, choose
 from factory.paths import equations, statements
 
 VOCABULARY = [f"word{n}" for n in range(300)]
@@ -211,23 +211,8 @@ def test_any_text_has_a_path(text):
     assert isinstance(statements(f"```python\n{text}\n```"), list)
 
 
-# --- clusters
-
-
-def test_clusters_of_near_duplicates():
-    a, b, c = long(1), long(2), long(3)
-    found = clusters([("a", a), ("b", b), ("a1", changed(a, 1)), ("c", c), ("b1", b), ("a2", a)])
-    assert [[key for key, _ in group] for group in found] == [["a", "a1", "a2"], ["b", "b1"]]
-    assert found[0][2][1] == 1.0
-    assert 0.8 <= found[0][1][1] < 1.0
-    assert clusters([]) == []
-
-
-def test_a_chain_of_changes_is_not_one_cluster():
-    chain = [long(1, 200)]
-    for step in range(12):
-        chain.append(changed(chain[-1], 3, step))
-    for group in clusters(list(enumerate(chain)), 0.8):
-        head = near.sketch(chain[group[0][0]])
-        assert all(near.similarity(head, near.sketch(chain[k]), 0.8) >= 0.8 for k, _ in group)
-    assert len(clusters(list(enumerate(chain)), 0.8)) > 1
+def test_a_spread_over_equally_long_texts_takes_the_first_ones():
+    texts = [Text(n, f"text {n} is about {n * 7} and {n * n} things", 5) for n in range(5)]
+    assert choose(texts, 2, prefer="spread", near_duplicates=None).kept == [0, 1]
+    texts += [Text(9, "a long one", 50), Text(10, "another long one", 50)]
+    assert choose(texts, 2, prefer="spread", near_duplicates=None).kept == [0, 9]

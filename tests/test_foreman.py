@@ -152,6 +152,104 @@ def test_a_poisoned_problem_is_set_aside_and_its_neighbours_are_not(seed, lose):
     assert w.losses <= 25
 
 
+def lose(f: Foreman, replica: str, reason: str = "") -> list[ev.Action]:
+    """A replica is lost, and another one of the same size comes."""
+    return f.handle(ev.ReplicaLost(replica, reason), ev.ReplicaReady(f"{replica}'", 8))
+
+
+def test_the_evidence_against_a_poisoned_problem_is_what_the_engine_said_last():
+    f = Foreman(fixed.Policy(n=1))
+    f.handle(ev.Admitted("bad"), ev.ReplicaReady("r", 8), ev.Admitted("good"))
+    closed: list[ev.Action] = []
+    name = "r"
+    for _ in range(9):
+        if RolloutKey("good", 0) in f._running[name]:
+            closed += f.handle(ev.Finished(RolloutKey("good", 0)))
+        if RolloutKey("bad", 0) in f._running[name]:
+            closed += lose(f, name, "CUDA error: illegal address")
+            name += "'"
+    (close,) = (a for a in closed if isinstance(a, ev.Close))
+    assert close.problem_id == "bad"
+    assert close.reason.startswith("set aside: it lost")
+    assert "CUDA error: illegal address" in close.reason
+
+
+def test_replicas_that_die_of_everything_convict_nobody_soon():
+    """Where nothing ends well, it is not the problems' fault."""
+    f = Foreman(fixed.Policy(n=1))
+    f.handle(ev.ReplicaReady("r", 8), *(ev.Admitted(f"p{i}") for i in range(8)))
+    name, actions = "r", []
+    for _ in range(20):
+        actions += lose(f, name)
+        name += "'"
+    assert not [a for a in actions if isinstance(a, ev.Close)]
+    for _ in range(300):
+        actions += lose(f, name)
+        name += "'"
+    # but it ends: what never ran well is set aside in the end
+    assert len([a for a in actions if isinstance(a, ev.Close)]) == 8
+
+
+def test_nothing_new_is_handed_out_while_too_much_waits_for_a_judge():
+    f = Foreman(fixed.Policy(n=10), max_unjudged=4)
+    f.handle(ev.ReplicaReady("r", 3), ev.Admitted("p"))
+    keys = [RolloutKey("p", i) for i in range(10)]
+    f.handle(*(ev.Finished(k) for k in keys[:3]))
+    assert f.running == 3
+    f.handle(*(ev.Finished(k) for k in keys[3:6]))
+    assert f.running == 0
+    f.handle(ev.Judged(keys[0], Outcome.CORRECT), ev.Judged(keys[1], Outcome.CORRECT))
+    assert f.running == 0
+    actions = f.handle(ev.Judged(keys[2], Outcome.INCORRECT))
+    assert [a.key for a in actions if isinstance(a, ev.Generate)] == keys[6:9]
+
+
+@given(seed=st.integers(0, 10**6), most=st.integers(1, 12))
+@settings(max_examples=30, deadline=None)
+def test_the_backlog_of_judges_is_bounded_and_nothing_waits_for_ever(seed, most):
+    w = World(Foreman(fixed.Policy(n=5), max_unjudged=most), 12, random.Random(seed))
+    longest = 0
+    act = w.act
+
+    def watched(actions):
+        nonlocal longest
+        act(actions)
+        longest = max(longest, len(w.judging))
+
+    w.act = watched
+    w.play()
+    assert len(w.judged) == 60
+    assert longest < most + 8  # two replicas of four slots were full when the bound was reached
+
+
+def test_a_problem_whose_checker_fails_and_never_tells_is_set_aside():
+    f = Foreman(fixed.Policy(n=30))
+    f.handle(ev.ReplicaReady("r", 20), ev.Admitted("p"))
+    actions = []
+    for index in range(8):
+        actions += f.handle(ev.Finished(RolloutKey("p", index)))
+        actions += f.handle(ev.Judged(RolloutKey("p", index), Outcome.TIMEOUT))
+    assert sum(isinstance(a, ev.Abort) for a in actions) == 20
+    for index in range(8, 28):
+        actions += f.handle(ev.Finished(RolloutKey("p", index), aborted=True))
+    (close,) = (a for a in actions if isinstance(a, ev.Close))
+    assert close.reason == (
+        "set aside: the checker failed on 8 rollouts and judged none, the last outcome: timeout"
+    )
+
+
+@pytest.mark.parametrize("told", [Outcome.CORRECT, Outcome.INCORRECT, Outcome.UNSURE])
+def test_a_checker_that_can_tell_sometimes_sets_nothing_aside(told):
+    f = Foreman(fixed.Policy(n=12))
+    f.handle(ev.ReplicaReady("r", 20), ev.Admitted("p"))
+    outcomes = [told] * 5 + [Outcome.TIMEOUT] * 7
+    actions = []
+    for index, outcome in enumerate(outcomes):
+        actions += f.handle(ev.Finished(RolloutKey("p", index)))
+        actions += f.handle(ev.Judged(RolloutKey("p", index), outcome))
+    assert [a.reason for a in actions if isinstance(a, ev.Close)] == ["complete"]
+
+
 def test_one_loss_holds_nothing_back():
     f = Foreman(fixed.Policy(n=64))
     f.handle(ev.Admitted("p"), ev.ReplicaReady("r", 64))
@@ -197,7 +295,7 @@ def test_refused_prompt_sets_its_problem_aside_at_once():
 
 
 def test_enough_aborts_what_is_still_running():
-    f = Foreman(adaptive.Policy(accept=1, at_most=3))
+    f = Foreman(adaptive.Policy(accept=1, at_most=3, haste=1))
     f.handle(ev.Admitted("p"), ev.ReplicaReady("r", 8))
     f.handle(ev.Finished(RolloutKey("p", 0)))
     actions = f.handle(ev.Judged(RolloutKey("p", 0), Outcome.CORRECT))

@@ -11,8 +11,9 @@ import pytest
 
 from factory import groups, standing
 from factory.errors import LedgerError
-from factory.ledger import _MAGIC, Ledger, scan
+from factory.ledger import Ledger, scan
 from factory.records import Closed, Partial, frame
+from factory.segments import MAGIC
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
 
 
@@ -185,7 +186,7 @@ def test_a_ledger_of_an_earlier_version_reads_with_what_it_lacks_left_empty(tmp_
     with Ledger(tmp_path):
         pass
     log = tmp_path / "000000.log"
-    data = _MAGIC + frame(problem) + frame(rollout)
+    data = MAGIC + frame(problem) + frame(rollout)
     data += struct.pack("<II", len(body), zlib.crc32(body)) + body
     log.write_bytes(data)
     (group,) = groups.read(tmp_path)

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import huggingface_hub
 import pytest
 
@@ -28,6 +29,7 @@ from factory.hub import Published, publish
 from factory.patience import MAX_FAILURES, QUOTA_PAUSE
 from tests.hub_double import HubDouble
 from tests.hub_double.dataset import CARD, THREE, TWO, row, write_dataset
+from tests.hub_double.trials import TRUST
 
 # The client's own LFS upload passes a file in a way that its HTTP library deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -54,6 +56,7 @@ def serve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, xet: bool, page_size: int = 1000
 ) -> Iterator[HubDouble]:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", not xet)
+    monkeypatch.setattr(httpcore2, "default_ssl_context", TRUST)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     with HubDouble(tmp_path / "hub", xet=xet, page_size=page_size) as hub:
         hub.add_user("alice", TOKEN)

@@ -20,7 +20,7 @@ from factory.card import PLACEHOLDER
 from factory.errors import PublishError
 from factory.hub import _is_ref, folder
 from factory.hub.courier import PARCEL_BYTES, PARCEL_FILES, Access, Courier, parcels
-from factory.hub.folder import File
+from factory.hub.folder import File, finished_files
 from factory.patience import SIGNED
 from tests.hub_double import HubDouble
 from tests.hub_double.dataset import CARD, ONE, THREE, TWO, write_dataset
@@ -224,6 +224,12 @@ def test_a_manifest_that_points_elsewhere(path: str, hub: HubDouble, tmp_path: P
     (dataset / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(PublishError, match="a shard is FOLDER/NAME"):
         push(dataset)
+
+
+def test_the_dataset_in_the_documents_is_whole() -> None:
+    files = finished_files(Path("docs/quickstart-dataset"), TOKEN, REPO)
+    assert {"README.md", "manifest.json", "recipe.yaml"} < {file.path for file in files}
+    assert sum(file.size for file in files) < 2_000_000, "the checkout stays small"
 
 
 def test_no_accepted_trace_is_nothing_to_publish(hub: HubDouble, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from tests.hub_double.trials import (
     SLOW,
     TOKEN,
     Sleeper,
+    dataset_for,
     hub_in,
+    prepare,
     push,
     try_fault,
     write_dataset,
@@ -94,14 +96,21 @@ def test_a_commit_whose_reply_does_not_come_is_found_in_place(
 def requests_of(mode: str, folder: Path, aim: dict[str, Any]) -> set[tuple[str, str]]:
     """Method and path of all that a publication asks for."""
     with hub_in(mode, folder / "hub") as hub:
-        if "pull_request" in aim:
-            hub.create("alice/traces")
-        push(write_dataset(folder / "dataset", THREE), **aim)
+        prepare(hub, aim, folder)
+        push(dataset_for(aim, folder), **aim)
         return {(request.method, request.path) for request in hub.requests}
 
 
 @pytest.mark.parametrize(
-    "aim", [{}, {"private": True}, {"revision": "staging"}, {"tag": "v1"}, {"pull_request": "New"}]
+    "aim",
+    [
+        {},
+        {"private": True},
+        {"revision": "staging"},
+        {"tag": "v1"},
+        {"pull_request": "New"},
+        {"other": "append"},
+    ],
 )
 def test_no_request_is_left_out(aim: dict[str, Any], tmp_path: Path) -> None:
     """Every request of a publication is one at which faults are tried."""

@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from tests.hub_double import HubDouble
-from tests.hub_double.dataset import THREE, write_dataset
 from tests.hub_double.trials import (
     PLACES,
     REPO,
     TOKEN,
+    dataset_for,
     hub_in,
     is_right,
+    prepare,
     push,
     sent_again,
     target,
@@ -63,6 +64,9 @@ POINTS = [
     ("open pull request", "after", "lfs"),
     ("commit to pull request", "after", "lfs"),
     ("show pull request", "before", "lfs"),
+    ("card of another run", "before", "lfs"),
+    ("commit to another run", "before", "lfs"),
+    ("commit to another run", "after", "lfs"),
 ]
 
 
@@ -108,18 +112,17 @@ def killed_at(hub: HubDouble, place: str, when: str, folder: Path, aim: str) -> 
 def test_the_next_run_completes_and_uploads_nothing_twice(
     place: str, when: str, mode: str, tmp_path: Path
 ) -> None:
-    folder = write_dataset(tmp_path / "dataset", THREE)
     aim = dict(PLACES[place].aim)
     if mode == "xet":
         undisturbed_size()
     with hub_in(mode, tmp_path / "hub") as hub:
-        if "pull_request" in aim:
-            hub.create(REPO)
+        folder = dataset_for(aim, tmp_path)
+        before = prepare(hub, aim, tmp_path)
         killed_at(hub, place, when, folder, json.dumps(aim))
         whole = {path.name for path in hub.contents.folder.glob("?" * 64)}
         puts = len(hub.requests)
         push(folder, **aim)
-        assert len(hub.repositories[REPO].history(target(aim))) == 2
+        assert len(hub.repositories[REPO].history(target(aim))) == before + 1
         assert is_right(hub, folder, aim)
         assert sent_again(hub) == 0
         sent = [re.search("/lfs/([0-9a-f]{64})", r.path) for r in hub.requests[puts:]]

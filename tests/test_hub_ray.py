@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from factory.errors import PublishError
 from factory.hub import courier
 from factory.hub.courier import Access
 from factory.quiet import QUIET
+from tests.conftest import Sums
 from tests.hub_double import HubDouble
 from tests.hub_double.dataset import ONE, write_dataset
 from tests.hub_double.trials import REPO, TOKEN, hub_in, push
@@ -167,3 +170,48 @@ def test_workers_upload_by_xet(logs: Path, tmp_path: Path, monkeypatch: pytest.M
         assert len(hub.repositories[REPO].history()) == 2
         assert content(hub, SHARDS) == {name: (folder / name).read_bytes() for name in SHARDS}
         assert not hub.served("PUT", "/lfs/")
+
+
+def publish_from_the_command_line(
+    folder: Path, address: str, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """With a recipe that names the cluster, by a process that would upload by Xet itself."""
+    folder.mkdir(exist_ok=True)
+    recipe = Sums(folder, count=2).recipe("cluster.backend=ray", f"cluster.address={address}")
+    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    write_dataset(folder / "dataset", SHARDS)
+    return subprocess.run(
+        [sys.executable, "-m", "factory", "publish", folder, "--repo", REPO, *words],
+        env={**os.environ, "HF_HUB_DISABLE_XET": ""},
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_uploads_from_the_cluster_of_the_recipe(
+    hub: HubDouble, logs: Path, tmp_path: Path
+) -> None:
+    address = ray.get_runtime_context().gcs_address
+    done = publish_from_the_command_line(tmp_path / "run", address)
+    assert done.returncode == 0, done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    folder = tmp_path / "run" / "dataset"
+    assert content(hub, SHARDS) == {name: (folder / name).read_bytes() for name in SHARDS}
+    assert len(hub.repositories[REPO].history()) == 2
+    assert len(hub.served("PUT", "/lfs/")) == len(SHARDS)
+    assert not hub.served("GET", "/xet-write-token/"), "this process uploaded no shard"
+
+
+def test_a_cluster_that_is_gone_is_said_and_can_be_done_without(
+    hub: HubDouble, tmp_path: Path
+) -> None:
+    done = publish_from_the_command_line(tmp_path / "run", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert "no Ray cluster at '127.0.0.1:1'" in done.stderr
+    assert "give `--here` to upload from this machine" in done.stderr
+    assert REPO not in hub.repositories
+    with_xet = publish_from_the_command_line(tmp_path / "run", "127.0.0.1:1", "--here")
+    assert with_xet.returncode == 1, "the Hub of this test takes no Xet, and this process sends it"
+    assert hub.served("GET", "/xet-write-token/")

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,8 @@ from factory import records
 from factory.errors import LedgerError
 from factory.ledger import Ledger, scan
 from factory.lock import Lock, is_held
-from factory.records import Closed, Partial, frame, from_row, to_row, unframe
+from factory.records import MARK, Closed, Partial, frame, from_row, to_row, unframe
+from factory.segments import MAGIC
 from factory.types import Completion, Outcome, Problem, Reject, Rollout, Verdict
 
 RECORDS = [
@@ -92,6 +94,7 @@ def test_sealed_file_is_a_plain_parquet_table(tmp_path):
 
 def test_grown_log_is_sealed_in_the_background(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SEGMENT_BYTES", 2000)
+    monkeypatch.setattr(module.sealing, "BATCH", 1000)
     with Ledger(tmp_path) as ledger:
         for _ in range(50):
             for record in RECORDS:
@@ -108,11 +111,12 @@ def test_torn_tail_is_cut_to_the_longest_valid_prefix(tmp_path_factory, cut, noi
     write(folder, RECORDS)
     (log,) = folder.glob("*.log")
     data = log.read_bytes()
-    ends = [len(module._MAGIC), *(end for _, end in unframe(data, len(module._MAGIC)))]
+    ends = [len(MAGIC), *(end for _, end in unframe(data, len(MAGIC)))]
+    ends[-1] -= len(MARK)  # it ends with the mark that its last commit was durable
     cut = cut % (len(data) + 1)
     log.write_bytes(data[:cut] + (noise if cut < len(data) else b""))
     whole = max((i for i, end in enumerate(ends) if end <= cut), default=0)
-    if not data[:cut].startswith(module._MAGIC) and noise and cut < len(module._MAGIC):
+    if not data[:cut].startswith(MAGIC) and noise and cut < len(MAGIC):
         return  # a file that does not begin as ours is refused, see below
     write(folder, [RECORDS[-1]])
     assert list(scan(folder)) == [*RECORDS[:whole], RECORDS[-1]]
@@ -205,7 +209,7 @@ def test_damage_in_the_middle_is_refused_and_changes_nothing(tmp_path, where):
     write(tmp_path, RECORDS)
     log = tmp_path / "000001.log"
     data = bytearray(log.read_bytes())
-    begin = len(module._MAGIC) + len(frame(RECORDS[0]))
+    begin = len(MAGIC + MARK + MARK) + len(frame(RECORDS[0]))
     data[begin + where] ^= 4
     log.write_bytes(data)
     for attempt in (lambda: write(tmp_path, []), lambda: list(scan(tmp_path))):
@@ -243,7 +247,7 @@ def test_a_log_that_is_not_whole_is_not_sealed(tmp_path):
     log = tmp_path / "000001.log"
     log.write_bytes(data := log.read_bytes() + b"noise")
     with pytest.raises(LedgerError, match=r"cannot seal .*000001\.log"):
-        module._seal(log)
+        module.sealing.seal(log)
     assert {p.name for p in tmp_path.iterdir()} == {"000001.log"}
     assert log.read_bytes() == data
 
@@ -261,7 +265,7 @@ def test_a_missing_ledger_is_a_clear_error(tmp_path):
 
 
 def test_failed_sealing_is_a_clear_error_and_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.pq, "ParquetWriter", no_space)
+    monkeypatch.setattr(pq, "ParquetWriter", no_space)
     ledger = Ledger(tmp_path)
     ledger.append(RECORDS[0])
     with pytest.raises(LedgerError, match=r"cannot seal .*000001\.log: .*the log is intact"):
@@ -278,7 +282,7 @@ def test_failed_sealing_is_a_clear_error_and_loses_nothing(tmp_path, monkeypatch
 
 def test_close_after_a_failed_rotation_is_quiet_and_lets_go(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SEGMENT_BYTES", 200)
-    monkeypatch.setattr(module, "_seal", lambda _: None)
+    monkeypatch.setattr(module.sealing, "seal", lambda *_: None)
     ledger = Ledger(tmp_path)
     ledger.append(RECORDS[0])
     ledger.append(RECORDS[2])
@@ -299,7 +303,7 @@ def test_scan_misses_nothing_when_a_log_is_sealed_meanwhile(tmp_path, monkeypatc
     def seal_behind(folder):
         names = real(folder)
         if "000001.log" in names:
-            module._seal(tmp_path / "000001.log")
+            module.sealing.seal(tmp_path / "000001.log")
         return names
 
     monkeypatch.setattr(module.os, "listdir", seal_behind)
@@ -308,7 +312,7 @@ def test_scan_misses_nothing_when_a_log_is_sealed_meanwhile(tmp_path, monkeypatc
     def glob(self, pattern):
         yield from list(real_glob(self, pattern))
         if pattern == "*.parquet":
-            module._seal(tmp_path / "000001.log")
+            module.sealing.seal(tmp_path / "000001.log")
 
     monkeypatch.setattr(module.Path, "glob", glob)
     assert list(scan(tmp_path)) == RECORDS
@@ -397,3 +401,68 @@ def test_a_zombie_holds_no_lock(tmp_path):
         child.stdin.close()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, not yet collected
         assert not is_held(tmp_path / "lock")
+
+
+def elsewhere(path, silent_s):
+    """A lock of another host whose last heartbeat was so long ago by the clock."""
+    owner = {"host": "elsewhere", "pid": 1, "start": "1"}
+    path.write_text(json.dumps(owner), encoding="utf-8")
+    then = path.stat().st_mtime - silent_s
+    os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("jump_s", [7200, -7200])
+def test_a_clock_that_jumped_takes_no_lock_away(tmp_path, monkeypatch, jump_s):
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.05)
+    path = tmp_path / "lock"
+    elsewhere(path, jump_s)
+    beats = threading.Timer(0.05, lambda: os.utime(path))
+    beats.start()
+    with pytest.raises(LedgerError, match="written by process 1 on elsewhere"):
+        Lock(path)
+    beats.join()
+
+
+@pytest.mark.parametrize("silent_s", [7200, -7200])
+def test_a_lock_without_heartbeats_is_taken_over_whatever_the_clock_says(
+    tmp_path, monkeypatch, silent_s
+):
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.02)
+    path = tmp_path / "lock"
+    elsewhere(path, silent_s)
+    Lock(path).release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fresh_lock_of_another_host_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks.time, "sleep", lambda _: pytest.fail("waited"))
+    elsewhere(tmp_path / "lock", 1)
+    with pytest.raises(LedgerError, match="on elsewhere"):
+        Lock(tmp_path / "lock")
+
+
+def test_heartbeats_are_of_the_file_servers_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.01)
+    given = []
+    monkeypatch.setattr(locks.os, "utime", lambda *args, **named: given.append((args, named)))
+    lock = Lock(tmp_path / "lock")
+    lock._released.wait(0.2)
+    lock.release()
+    assert set(map(repr, given)) == {repr(((tmp_path / "lock",), {}))}
+
+
+def test_a_writer_that_lost_its_lock_stops_and_what_it_committed_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.01)
+    ledger = Ledger(tmp_path)
+    ledger.append(RECORDS[0])
+    ledger.commit()
+    (tmp_path / "lock").write_bytes(dead())  # by another host, while this one was suspended
+    for _ in range(500):
+        if ledger._lock._lost:
+            break
+        ledger._lock._released.wait(0.01)
+    ledger.append(RECORDS[1])
+    with pytest.raises(LedgerError, match="another process has taken over this run"):
+        ledger.close()
+    assert (tmp_path / "lock").read_bytes() == dead()
+    assert list(scan(tmp_path)) == RECORDS[:1]

@@ -1,13 +1,27 @@
 import json
 import random
+from dataclasses import replace
 
 import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory import leaks
 from factory.leaks import personal_data, secret
-from factory.quality import RULES, Quality, flaw, letters_by_script, loop, repeated
+from factory.quality import (
+    FORM,
+    LEAKS,
+    MEANINGS,
+    RULES,
+    Quality,
+    flaw,
+    leak,
+    letters_by_script,
+    loop,
+    problem_leak,
+    repeated,
+)
 from factory.types import Completion, Outcome, Problem, Rollout, Trace, Verdict, problem_id
 
 GOOD = "<think>\nFirst add 2 and 2, which makes 4.\n</think>\n\nThe answer is \\boxed{4}."
@@ -71,7 +85,12 @@ CASES = [
     (trace(GOOD.replace("First", "F\u202erst")), {}, "unprintable", "U+202E"),
     (trace(GOOD.replace("First", "F\ufffdrst")), {}, "unprintable", "U+FFFD"),
     (trace(GOOD.replace("First", AWS)), {}, "secrets", "AWS Access Key"),
-    (trace(GOOD + " Mail bob.smith@mit.edu."), {"personal": ("email",)}, "personal", "email: 'bob"),
+    (
+        trace(GOOD + " Mail bob.smith@mit.edu."),
+        {"personal": ("email",)},
+        "personal",
+        "email: 1 found",
+    ),
 ]
 
 
@@ -86,7 +105,7 @@ def test_each_rule_says_what_it_found(made, options, name, reason):
 
 OFF = {
     "finished": False, "well_formed": False, "max_repetition": None, "max_loop": None,
-    "printable": False, "secrets": False,
+    "max_mixed": None, "printable": False, "secrets": False,
 }  # fmt: skip
 
 
@@ -142,6 +161,51 @@ def test_the_script_of_the_problem_is_not_foreign():
     assert letters_by_script("ab я 字") == {"LATIN": 2, "CYRILLIC": 1, "CJK": 1}
 
 
+LONG = "\n".join(f"Step {n}: we add {n} and get {n * n}, which is not yet it." for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "text", "found"),
+    [
+        ("Add 2 and 2.", "4", "所以我们需要先把这两个数字相加得到结果。" * 4, "scripts"),
+        ("Add 2 and 2.", "4", "Теперь сложим эти два числа и получим ответ. " * 4, "scripts"),
+        ("Add 2 and 2.", "4", "所以", None),
+        ("Add 2 and 2.", "4", "π α β γ δ ε ζ η θ ι κ λ ∑ 𝑥 ℝ ⅓ é ü ß " * 4, None),  # noqa: RUF001
+        ("2 加 2 等于多少?", "4", "所以我们需要先把这两个数字相加得到结果。" * 4, None),
+        ("ひらがなで書いて", "4", "カタカナと漢字でも書ける文章です。" * 4, None),
+        ("Write 'thanks' in Russian.", "спасибо", "Это слово пишется так. " * 9, None),
+    ],
+)
+def test_another_language_in_the_midst_is_found_without_a_setting(prompt, answer, text, found):
+    made = trace(f"<think>{LONG}\n{text}</think>4", prompt=prompt)
+    made = replace(made, problem=replace(made.problem, answer=answer))
+    options = {"max_repetition": None, "max_loop": None}
+    assert rule(made, **options) == found
+    assert rule(made, max_mixed=None, **options) is None
+
+
+def test_a_few_letters_mix_no_languages():
+    assert rule(trace("是的,答案是 4。")) is None
+
+
+@given(st.text(max_size=300))
+def test_letters_are_counted_alike_in_short_and_long_texts(text):
+    short, many = letters_by_script(text), letters_by_script(text + " " * 10_000)
+    assert short == many
+    assert short.total() == sum(map(str.isalpha, text))
+
+
+WORD = st.sampled_from(["so", "we", "7", "add", "=", "é1", "字"])
+
+
+@given(st.lists(WORD, max_size=160))
+def test_the_share_of_repeats_is_that_of_the_definition(words):
+    runs = [tuple(words[i : i + 10]) for i in range(len(words) - 9)]
+    runs = [run for run in runs if 2 * sum(any(map(str.isalpha, w)) for w in run) >= 10]
+    expected = 1 - len(set(runs)) / len(runs) if len(runs) >= 50 else 0.0
+    assert repeated(" ".join(words)) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -164,10 +228,44 @@ def test_bad_options_are_told(values, message):
         "gh" + "p_" + "a1B2" * 9,
         "-----BEGIN RSA " + "PRIVATE KEY-----",
         "xox" + "b-123456789-abcdef12",
+        "XOX" + "B-123456789-ABCDEF12",
+        "token = h" + "f_" + "aB3dE" * 6 + "xYz4",
+        "sk-" + "ant-api03-" + "aB3_d-" * 15,
+        "AI" + "za" + "SyA1b2C3d" * 3 + "_4e5f6g7",
+        "gl" + "pat-" + "a1B2c" * 4,
+        "SG" + "." + "a1" * 11 + "." + "b" * 43,
+        "123456789:" + "AbCdE" * 7,
+        "M" + "a1B2c" * 4 + "xyz." + "a1B2c3" + "." + "d" * 27,
+        "AWS_SECRET_ACCESS_KEY token='" + "aB3d/" * 8 + "'",
+        "//registry.example/:_authToken=npm_" + "a1" * 18,
+        "AccountKey=" + "aB3d" * 22,
+        "sq0csp-" + "a" * 43,
+        "s" + "k_live_" + "a1B2" * 6,
+        "pypi-AgE" + "IcHlwaS5vcmc" + "a" * 70,
+        "s" + "k-" + "a1B2" * 5 + "T3BlbkFJ" + "c3D4" * 5,
+        "https://hooks.slack.com/services/" + "T1a/B2b/c3",
+        "eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiIxIn0.c2ln",
     ],
 )
 def test_keys_are_found(text):
     assert secret(f"First\n{text}\nlast")
+    assert secret(text)
+
+
+@pytest.mark.parametrize("kind", leaks.DETECTORS)
+def test_every_kind_of_key_has_a_way_to_be_asked_for(kind):
+    _, needles = leaks.DETECTORS[kind]
+    assert bool(needles) != (kind in leaks._SHAPES)
+
+
+@given(st.text(alphabet="aAwWsS:._-/key='AKIAeyJxob0123456789", max_size=120))
+def test_what_is_asked_first_hides_no_key(text):
+    found = {name for name in leaks.DETECTORS if any(leaks._detector(name).analyze_string(text))}
+    assert (secret(text) is not None) >= bool(found)
+
+
+def test_every_rule_has_a_meaning():
+    assert list(MEANINGS) == list(RULES) == [*FORM, *LEAKS]
 
 
 @pytest.mark.parametrize(
@@ -186,10 +284,42 @@ def test_personal_data(kind, text, found):
     assert personal_data(kind, text) == found
 
 
-def test_data_of_the_problem_is_its_own():
-    text = GOOD + " Mail bob.smith@mit.edu."
-    made = trace(text, prompt="Who is bob.smith@mit.edu?")
-    assert rule(made, personal=("email",)) is None
+def test_no_reason_quotes_what_nobody_should_see():
+    for made, options in ((trace(f"{AWS} is it"), {}), (CASES[-1][0], CASES[-1][1])):
+        reason = flaw(made, Quality(**options)).reason
+        assert AWS not in reason
+        assert "bob" not in reason
+
+
+@pytest.mark.parametrize(
+    "field", ["prompt", "answer", "source_id", "messages", "spec", "metadata", "deep in metadata"]
+)
+def test_a_leak_is_found_wherever_a_problem_holds_it(field):
+    def problem(text):
+        values = {
+            "messages": ({"role": "system", "content": text}, {"role": "user", "content": "?"}),
+            "spec": {"tests": [text]},
+            "metadata": {text: 1},
+            "deep in metadata": {"a": [{"b": text}]},
+        }
+        given = {field.removeprefix("deep in "): values.get(field, text)}
+        return replace(trace().problem, **given)
+
+    assert problem_leak(problem("so"), Quality(personal=("email",))) is None
+    assert problem_leak(problem(AWS), Quality()) == "secrets"
+    assert problem_leak(problem(AWS), Quality(secrets=False)) is None
+    mail = problem("bob.smith@mit.edu")
+    assert problem_leak(mail, Quality()) is None
+    assert problem_leak(mail, Quality(personal=("phone", "email"))) == "personal"
+
+
+@pytest.mark.parametrize("field", ["extracted", "detail"])
+def test_a_leak_is_found_in_the_words_of_the_verifier(field):
+    made = trace()
+    made = replace(made, verdict=replace(made.verdict, **{field: AWS}))
+    assert leak(made, Quality()) == "secrets"
+    assert leak(made, Quality(secrets=False)) is None
+    assert leak(trace(), Quality()) is None
 
 
 def test_an_unknown_kind_is_told():
@@ -213,3 +343,37 @@ def test_arithmetic_and_code_hold_no_keys_and_nobody():
 def test_the_section_survives_yaml():
     options = Quality(scripts=("LATIN",), personal=("card",))
     assert Quality.model_validate(json.loads(options.model_dump_json())) == options
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "what"),
+    [
+        ({"engine": {"args": [{"x": AWS}]}}, "engine.args.0.x", "AWS Access Key"),
+        ({"url": "https://me:hunter2@host.example/v1"}, "url", "an address with a password"),
+        ({"a": {"api_key": "9f8e7d6c5b4a39281706"}}, "a.api_key", "the value of 'api_key'"),
+        ({"Authorization": "Bearer abcdef0123456789"}, "Authorization", "the value of 'Author"),
+        ({"hf_token": "aaaa1111bbbb2222"}, "hf_token", "the value of 'hf_token'"),
+    ],
+)
+def test_settings_that_hold_a_secret(settings, place, what):
+    found = leaks.settings_leak(settings)
+    assert found is not None
+    assert found[0] == place
+    assert found[1].startswith(what)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_key_env": "MY_PROVIDER_KEY_2024_LONG"},
+        {"api_key": "EMPTY"},
+        {"url": "http://host:8000/v1@2"},
+        {"max_tokens": 4096, "hf_token": True, "pad_token": "<|endoftext_0123456789|>"},
+        {"secret": "where the treasure of 1789 was"},
+        {"model": "Qwen/Qwen3-0.6B", "revision": "c1899de289a04d12100db370d81485cdf75e47ca"},
+        {},
+        [None, 1.5],
+    ],
+)
+def test_settings_that_hold_none(settings):
+    assert leaks.settings_leak(settings) is None

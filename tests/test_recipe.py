@@ -44,7 +44,7 @@ def test_there_are_recipes_for_a_laptop_and_for_a_cluster():
         ("traces.max=1", "unknown key 'max' in traces; known: quality, max_per_problem"),
         ("policy.m=3", "policy 'fixed' has no option 'm'; options: n"),
         ("policy.n=0", "n must be at least 1, got 0"),
-        ("policy.name=greedy", "unknown policy 'greedy'; known: adaptive, fixed"),
+        ("policy.name=greedy", "unknown policy 'greedy'; known: adaptive, difficulty, fixed"),
         ("engine.name=vlm", "unknown engine 'vlm'; known: openai, scripted, vllm"),
         ("verifiers.0.name=maths", "unknown verifier 'maths'; known: all_of, any_of"),
         ("sampling.temperature=hot", "sampling.temperature"),
@@ -157,3 +157,11 @@ def test_prompt_renders_system_template_and_conversations():
     )
     rendered = prompt.render(Problem(id="p", prompt="a", messages=turns))
     assert [m["content"] for m in rendered] == ["own", "Q: a"]
+
+
+def test_a_secret_in_a_recipe_is_refused_without_being_quoted(sums):
+    key = "AKIA" + "Q7W2E9R4T6Y1U3I5"
+    with pytest.raises(RecipeError, match=r"sums.yaml: prompt.system: looks like AWS") as caught:
+        sums.recipe(f"prompt.system=Use {key} now")
+    assert key not in str(caught.value)
+    assert "api_key_env" in str(caught.value)

@@ -242,9 +242,10 @@ def test_failures_tell_whose_fault_they_are() -> None:
 
     async def work(replica: Replica) -> list[ReplicaEvent]:
         replica.submit(request(index) for index in range(3))
-        return await until(replica, 3)
+        return await until(replica, 4)
 
     events = with_replica(Fake(act=act), work)
+    assert Progressed(request(1).key, 0, (0,)) in events  # what a failing request wrote is kept
     broke = {event.key.index: event for event in events if isinstance(event, Broke)}
     assert broke[0] == Broke(request(0).key, "too long", fatal=True)
     assert broke[1] == Broke(request(1).key, "ValueError: hiccup", fatal=False)
@@ -272,14 +273,96 @@ def test_dead_engine_surfaces_behind_the_events_before_it() -> None:
 
     async def work(replica: Replica) -> list[ReplicaEvent]:
         replica.submit([request(0), request(1)])
-        events = await until(replica, 1)
+        events = await until(replica, 2)
         for _ in range(2):
             with pytest.raises(EngineDead, match="out of memory"):
                 await replica.poll(1)
         return events
 
-    [event] = with_replica(Fake(act=act), work)
+    [event, last_words] = with_replica(Fake(act=act), work)
     assert event.rollout.index == 0
+    assert last_words == Progressed(request(1).key, 0, (0, 1, 2, 3, 4))
+
+
+def test_a_dying_engine_takes_no_token_along_that_its_replica_has() -> None:
+    async def act(asked: Request, token: int) -> None:
+        await asyncio.sleep(0.001)
+        if asked.key.index == 3 and token == 7:
+            raise EngineDead("gone")
+
+    async def work(replica: Replica) -> list[ReplicaEvent]:
+        replica.submit(request(index) for index in range(4))
+        events: list[ReplicaEvent] = []
+
+        async def listen() -> None:
+            while True:
+                events.extend(await replica.poll(5))
+
+        with pytest.raises(EngineDead):
+            await listen()
+        return events
+
+    events = with_replica(Fake(length=1000, act=act), work)
+    written = {event.key.index: event.token_ids for event in events}
+    assert sorted(written) == [0, 1, 2, 3]
+    assert written[3] == tuple(range(7))
+    assert all(tokens == tuple(range(len(tokens))) for tokens in written.values())
+    assert min(map(len, written.values())) >= 6
+
+
+def test_an_engine_that_writes_nothing_for_long_is_dead() -> None:
+    async def act(asked: Request, token: int) -> None:
+        if token == 3:
+            await asyncio.sleep(60)
+
+    async def work() -> None:
+        replica = Replica(Fake(act=act), "r", 1000, stalled_after_s=0.3)
+        await replica.start()
+        try:
+            assert await replica.poll(0.5) == []  # idle is not stalled
+            replica.submit([request()])
+            with pytest.raises(EngineDead, match=r"wrote nothing for \d+ s, holding 1 rollouts"):
+                await until(replica, 9)
+        finally:
+            await replica.stop()
+
+    asyncio.run(work())
+
+
+def test_failures_are_reported_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await real(0)
+
+    async def act(asked: Request, token: int) -> None:
+        raise ValueError("hiccup")
+
+    async def work(replica: Replica) -> list[ReplicaEvent]:
+        replica.submit(replace(request(index), attempts=index) for index in range(5))
+        return await until(replica, 5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("factory.replica.asyncio.sleep", sleep)
+        events = with_replica(Fake(act=act), work)
+    assert all(isinstance(event, Broke) for event in events)
+    assert sorted(s for s in slept if s > 0.1) == [0.25, 1.0, 4.0, 16.0, 30.0]
+
+
+def test_a_failed_request_that_waits_can_be_aborted() -> None:
+    async def act(asked: Request, token: int) -> None:
+        raise ValueError("hiccup")
+
+    async def work(replica: Replica) -> list[ReplicaEvent]:
+        replica.submit([replace(request(), attempts=9)])
+        await asyncio.sleep(0.05)
+        replica.abort([request().key])
+        return await until(replica, 1)
+
+    [event] = with_replica(Fake(act=act), work)
+    assert event.rollout.completion.finish_reason == "abort"
 
 
 def test_stop_ends_everything_and_stops_the_engine() -> None:

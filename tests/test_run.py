@@ -271,7 +271,7 @@ def test_a_dataset_of_an_older_ledger_is_made_anew(sums, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     run.run(sums.recipe("limit=4"), folder, quiet)
     with monkeypatch.context() as patch:
-        patch.setattr(run, "curate", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(run, "write", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run.run(sums.recipe("limit=6"), folder, quiet)
     result = run.run(sums.recipe("limit=6"), folder, quiet)

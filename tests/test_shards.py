@@ -1,14 +1,19 @@
 import hashlib
 import json
+import tempfile
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.shards import ALL, DEFAULT, Origin, ShardWriter, reply_text, to_row
+from factory.parquet import Portion, ShardWriter, row_bytes, to_batch
+from factory.shards import ALL, DEFAULT, Origin, reply_text, to_row
 from factory.traces import unjudged
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Trace, Verdict
 
@@ -45,8 +50,12 @@ def rows(count, size=100):
 
 def write(root, items, config=ALL, **options):
     with ShardWriter(root, config, **options) as writer:
-        for row in items:
-            writer.write(row)
+        items = iter(items)
+        while some := list(islice(items, 37)):
+            portion = Portion(config.schema)
+            for row in some:
+                portion.add(row)
+            writer.take(portion.close())
     return writer.shards
 
 
@@ -135,7 +144,7 @@ def test_a_uuid_names_one_rollout():
 
 
 def test_shards_are_what_they_say(tmp_path):
-    shards = write(tmp_path, rows(3000, 3000), shard_bytes=5_000_000, row_group_bytes=1_000_000)
+    shards = write(tmp_path, rows(3000, 3000), shard_bytes=6_000_000, row_group_bytes=1_000_000)
     assert [shard.path for shard in shards] == [
         "all/train-00000.parquet",
         "all/train-00001.parquet",
@@ -229,3 +238,43 @@ def test_large_odd_and_broken_texts_are_written(tmp_path):
     ]
     assert len(replies[0]) == 5_000_000 + len("<think>\n\n</think>\n\n4")
     assert replies[1:] == ["cut ? 😀\0", ""]
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(st.integers(0, 3000), min_size=1, max_size=60), st.lists(st.integers(1, 20)), st.data()
+)
+def test_bytes_do_not_depend_on_the_portions_that_rows_come_in(sizes, cuts, data):
+    group, shard = data.draw(st.integers(500, 20_000)), data.draw(st.integers(500, 60_000))
+    texts = [f"<think>{'é' * size}</think>" for size in sizes]
+    made = [to_row(make_trace(n, text), ORIGIN) for n, text in enumerate(texts)]
+    expected = None
+    for portions in ([made], list(cut(made, cuts))):
+        with tempfile.TemporaryDirectory() as place:
+            root, options = Path(place), {"row_group_bytes": group, "shard_bytes": shard}
+            with ShardWriter(root, ALL, **options) as writer:
+                for some in portions:
+                    portion = Portion(ALL.schema)
+                    for row in some:
+                        portion.add(row)
+                        portion.gather()
+                    writer.take(portion.close())
+            assert sum(one.num_rows for one in writer.shards) == len(made)
+            expected = expected or writer.shards
+            assert writer.shards == expected
+
+
+def cut(rows, sizes):
+    for size in [*sizes, len(rows)]:
+        yield rows[:size]
+        rows = rows[size:]
+
+
+def test_the_size_of_a_row_is_its_own():
+    made = [to_row(make_trace(n, "x" * 1000 * n), ORIGIN) for n in range(4)]
+    batch = to_batch(made, ALL.schema)
+    sizes = row_bytes(batch)
+    assert np.diff(sizes).tolist() == [1000, 1000, 1000]
+    assert row_bytes(batch.slice(1, 2)).tolist() == sizes[1:3].tolist()
+    assert sizes[0] > sum(len(text) for text in (made[0]["problem"], made[0]["sampling"]))
+    assert row_bytes(batch.slice(0, 0)).tolist() == []

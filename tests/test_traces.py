@@ -113,13 +113,9 @@ def test_correct_rollouts_unfit_for_training_are_dropped_by_reason():
     )
     assert indices(selection.kept) == [0]
     assert selection.dropped == {"duplicate": 1, "finish": 1, "think": 3}
-    assert {index: found.rule for index, found in selection.flaws.items()} == {
-        1: "think",
-        2: "think",
-        3: "finish",
-        4: "think",
-    }
-    assert selection.flaws[3].reason == "finish reason 'length', not 'stop'"
+    assert selection.why == {1: "think", 2: "think", 3: "finish", 4: "think", 5: "duplicate"}
+    cut_off = flaw(selection.all[3])
+    assert cut_off == Flaw("finish", "finish reason 'length', not 'stop'")
 
 
 def test_quality_is_asked_of_correct_rollouts_before_any_is_compared_or_counted():
@@ -133,10 +129,10 @@ def test_quality_is_asked_of_correct_rollouts_before_any_is_compared_or_counted(
     selection = select(group(*pairs), strict)
     assert indices(selection.kept) == [1]
     assert selection.dropped == {"length": 1, "unprintable": 1}
-    assert selection.flaws[2] == Flaw("length", "3 tokens, at least 4 are wanted")
+    assert selection.why == {0: "unprintable", 2: "length"}
     loose = select(group(*pairs), TraceOptions(quality=ANY_TEXT))
     assert (indices(loose.kept), loose.dropped) == ([0, 2], {"near_duplicate": 1})
-    assert loose.flaws == {}
+    assert loose.why == {1: "near_duplicate"}
 
 
 def test_a_lone_surrogate_is_compared_where_it_is_allowed():
@@ -245,7 +241,7 @@ def test_a_correct_rollout_without_a_sound_reward_is_not_kept(reward):
     rollout, verdict = judged(0, "4")
     selection = select(group((rollout, replace(verdict, reward=reward))), TraceOptions())
     assert (selection.kept, selection.dropped) == ([], {"bad_reward": 1})
-    assert str(reward) in selection.flaws[0].reason
+    assert str(reward) in flaw(selection.all[0]).reason
 
 
 outcomes = st.sampled_from([None, *Outcome])

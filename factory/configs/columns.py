@@ -11,6 +11,8 @@ from factory.shards import Config
 MEANINGS = {
     "uuid": "names the rollout: the same in every config and every version of the dataset",
     "problem_id": "names the problem: derived from what the model was asked",
+    "cluster": "problems that nearly repeat each other, numbers aside, share it: the id of the "
+    "first of them. Whoever splits the rows splits by it, or tests on what was trained on",
     "source": "where the problem came from",
     "source_id": "its row or id there",
     "domain": "math, code, ...: as the source has it",
@@ -48,6 +50,10 @@ MEANINGS = {
     "extracted": "the answer as the verifier read it",
     "verdict_detail": "why, in a line",
     "sandbox": "where the model's code ran, if any was run",
+    "withheld": "`secrets` or `personal`: the reply holds such data and is not shown, its messages "
+    "end in an empty one; null: it is shown",
+    "started_over": "how often it was interrupted and began from nothing again, as its engine "
+    "cannot continue: where not 0, short rollouts are more frequent than the model writes them",
     "data_source": "where the problem came from, under verl's name",
     "ability": "the domain, under verl's name",
     "reward_model": "verl's: `style` is rule, `ground_truth` the reference answer",

@@ -13,9 +13,18 @@ from factory.types import Outcome, Trace
 
 
 def told(selection: Selection) -> list[Trace]:
-    """Complete rollouts found right or wrong, by index; none where none is right."""
+    """Complete rollouts found right or wrong, by index; none where none is right.
+
+    What holds secrets or personal data is left out, and so is a problem that is barred.
+    """
+    if selection.barred:
+        return []
     judged = (Outcome.CORRECT, Outcome.INCORRECT)
-    traces = [t for t in selection.all if t.verdict.outcome in judged and not flaw(t)]
+    traces = [
+        t
+        for t in selection.all
+        if t.verdict.outcome in judged and t.rollout.index not in selection.withheld and not flaw(t)
+    ]
     return traces if any(t.verdict.outcome is Outcome.CORRECT for t in traces) else []
 
 

@@ -35,7 +35,7 @@ REWARD_MODEL = pa.struct([("style", pa.string()), ("ground_truth", pa.string())]
 
 
 def _rows(selection: Selection, origin: Origin, options: TraceOptions) -> Iterator[dict[str, Any]]:
-    if not selection.all:
+    if not selection.all or selection.barred:
         return
     problem = selection.all[0].problem
     verifier = _verifier(selection, origin)
@@ -55,6 +55,7 @@ def _rows(selection: Selection, origin: Origin, options: TraceOptions) -> Iterat
             "spec": to_json(problem.spec),
         },
         "problem_id": problem.id,
+        "cluster": selection.all[0].cluster or problem.id,
         "problem": problem.prompt,
         "answer": problem.answer,
         "verifier": verifier,
@@ -85,6 +86,7 @@ RL = Config(
             ("reward_model", REWARD_MODEL),
             ("extra_info", EXTRA_INFO),
             ("problem_id", pa.string()),
+            ("cluster", pa.string()),
             ("problem", pa.string()),
             ("answer", pa.string()),
             ("verifier", pa.string()),

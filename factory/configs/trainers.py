@@ -1,9 +1,8 @@
 """How the trainers take the published configs: the snippets of the card.
 
-What stands under TRL is run as it is in the tests. The others are held against the fields that
-their loaders document: LLaMA-Factory (`data/README.md`), axolotl (`docs/dataset-formats`,
-`docs/rlhf`), verl (`docs/preparation`), NeMo-RL (`docs/guides`), open-instruct
-(`docs/algorithms`).
+What stands under TRL is run as it is in the tests. axolotl, LLaMA-Factory and verl load the rows
+there by their own loaders, as their commands would. NeMo-RL (`docs/guides`) and open-instruct
+(`docs/algorithms`), which no package index offers, are held against what they document.
 """
 
 from __future__ import annotations
@@ -211,15 +210,27 @@ SNIPPETS = (
     Snippet(
         trainer="verl",
         url=_VERL,
+        config="default",
+        language="bash",
+        text=(
+            "hf download $repo --repo-type dataset --include 'data/*' --local-dir $name\n"
+            "torchrun --nproc_per_node=1 -m verl.trainer.sft_trainer \\\n"
+            "    data.train_files='[$name/data/train-00000.parquet]' data.messages_key=messages"
+        ),
+        said="Beside the model's options; further shards go into the list:",
+    ),
+    Snippet(
+        trainer="verl",
+        url=_VERL,
         config="rl",
         language="bash",
         text=(
             "hf download $repo --repo-type dataset --include 'rl/*' --local-dir $name\n"
             "python3 -m verl.trainer.main_ppo \\\n"
             "    data.train_files='[$name/rl/train-00000.parquet]' data.prompt_key=prompt \\\n"
-            "    custom_reward_function.path=$$(python3 -c "
+            "    reward.custom_reward_function.path=$$(python3 -c "
             "'import factory.reward as r; print(r.__file__)') \\\n"
-            "    custom_reward_function.name=compute_score"
+            "    reward.custom_reward_function.name=compute_score"
         ),
         said="Beside the model's and the cluster's options; further shards go into the list:",
     ),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
+from factory.doomed import Watch
 from factory.types import FinishReason, Message, RolloutKey, Sampling
 
 
@@ -38,6 +39,12 @@ class Request:
     """Tokens generated before an interruption: the engine goes on behind them."""
     restarts: int = 0
     """How often it was interrupted so far."""
+    started_over: int = 0
+    """How often it began from nothing again, what it had written being lost."""
+    attempts: int = 0
+    """How often it failed so far."""
+    watch: Watch | None = None
+    """What the replica looks for while it is written; no engine reads it."""
 
     @property
     def seed(self) -> int | None:
@@ -54,7 +61,8 @@ class Chunk:
 
     text: str = ""
     token_ids: tuple[int, ...] = ()
-    """Empty where the engine does not tell; such an engine cannot continue."""
+    """Empty where the engine does not tell; such an engine cannot continue. Tokens that end the
+    completion come on the last chunk, not before: nothing goes on behind an end."""
     num_tokens: int = 0
     reasoning: str | None = None
     """Reasoning written since the last chunk, where the engine returns it apart."""

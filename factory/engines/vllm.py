@@ -47,8 +47,8 @@ class Engine:
     """Requests that run at once."""
     enforce_eager: bool = False
     """Skip compilation: starts faster, runs slower."""
-    stream_interval: int = 128
-    """Tokens between two chunks of one request."""
+    stream_interval: int = 16
+    """Tokens between two chunks of one request: what is not yet in one is lost with the engine."""
     cpu_kvcache_gib: int = 2
     """KV cache of the CPU build."""
     engine_args: dict[str, Any] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class Engine:
             )
         budget = min(request.sampling.max_tokens, room) - len(request.prefix)
         if budget < 1:
-            yield self._last(request, list(request.prefix), "length", prompt, opening)
+            yield self._last(request, Chunk(), list(request.prefix), "length", prompt, opening)
             return
         stream = self._llm.generate(
             {"prompt_token_ids": prompt + list(request.prefix)},
@@ -154,13 +154,15 @@ class Engine:
                     part = output.outputs[0]
                     ids, finish = tuple(part.token_ids), part.finish_reason
                     tokens += ids
-                    yield Chunk(text=started + part.text, token_ids=ids, num_tokens=len(ids))
+                    chunk = Chunk(text=started + part.text, token_ids=ids, num_tokens=len(ids))
+                    if finish is None:
+                        yield chunk
                     started = ""
         except EngineDeadError as error:
             raise EngineDead(str(error)) from error
         if finish not in ("stop", "length", "abort"):
             raise RuntimeError(f"vLLM ended the request with {finish!r}")
-        yield self._last(request, tokens, finish, prompt, opening)
+        yield self._last(request, chunk, tokens, finish, prompt, opening)
 
     def _parameters(self, request: Request, budget: int) -> Any:
         from vllm import SamplingParams
@@ -180,9 +182,15 @@ class Engine:
         )
 
     def _last(
-        self, request: Request, tokens: list[int], finish: Any, prompt: list[int], opening: str
+        self,
+        request: Request,
+        chunk: Chunk,
+        tokens: list[int],
+        finish: Any,
+        prompt: list[int],
+        opening: str,
     ) -> Chunk:
-        chunk = Chunk(finish_reason=finish, prompt_tokens=len(prompt))
+        chunk = replace(chunk, finish_reason=finish, prompt_tokens=len(prompt))
         if not request.prefix:
             return chunk
         # Decoded as one, behind the prompt's end, as vLLM does it: a character may lie across the

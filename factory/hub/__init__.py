@@ -11,10 +11,11 @@ The card, its plots, the manifest, the recipe and the shards are replaced; where
 snippets say NAMESPACE/NAME, the published one says which. Removed are shards of a
 split that the folder has, under names that it has not: the card's `data/train-*` would load their
 rows too. Everything else in the repository stays as it is, a config that is no longer published
-included.
+included. A repository that holds another run's dataset is refused, or added to (`runs`).
 
     header.py       whether the card loads the shards
     folder.py       what is published, and whether it may be
+    runs.py         several runs in one repository
     courier.py      uploads, here or on workers
     publication.py  the steps
 
@@ -39,9 +40,10 @@ from factory.errors import PublishError
 from factory.hub.courier import Access, Courier, Spread, one_after_another
 from factory.hub.folder import finished_files
 from factory.hub.publication import Aim, Publication, Published
+from factory.hub.runs import Other
 from factory.patience import Patience
 
-__all__ = ["Published", "Spread", "publish"]
+__all__ = ["Other", "Published", "Spread", "publish"]
 
 
 def publish(
@@ -52,6 +54,7 @@ def publish(
     revision: str | None = None,
     tag: str | None = None,
     pull_request: str | None = None,
+    other: Other = Other.REFUSE,
     token: str | None = None,
     spread: Spread = one_after_another,
     sleep: Callable[[float], None] = time.sleep,
@@ -66,6 +69,7 @@ def publish(
         tag: names the version; made last. One that names another version is refused.
         pull_request: a title: the commit goes to the open pull request that this user gave it, or
             to a new one, instead of a branch. The repository has to exist.
+        other: what to do where the repository holds the dataset of another run.
         token: None takes the one of the environment or of the login.
         spread: has the shards uploaded elsewhere; by default this process does it.
         sleep: waits; replaced in tests.
@@ -73,7 +77,14 @@ def publish(
     Raises:
         PublishError: the folder is not finished or not intact, or the Hub refused for good.
     """
-    aim = Aim(repo=repo, private=private, revision=revision, tag=tag, pull_request=pull_request)
+    aim = Aim(
+        repo=repo,
+        private=private,
+        revision=revision,
+        tag=tag,
+        pull_request=pull_request,
+        other=Other(other),
+    )
     _check_aim(aim)
     secret = _find_token(token)
     files = finished_files(folder, secret, repo)

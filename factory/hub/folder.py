@@ -53,7 +53,7 @@ class File:
 
     @property
     def is_shard(self) -> bool:
-        return self.path.endswith(".parquet")
+        return is_shard(self.path)
 
     def is_at(self, remote: RepoFile | None) -> bool:
         """Whether the Hub has this very content under this path."""
@@ -62,8 +62,7 @@ class File:
         if remote.lfs:
             return bool(remote.lfs.sha256 == self.sha256)
         own = self.location.read_bytes() if self.content is None else self.content
-        blob = b"blob %d\0" % self.size + own
-        return bool(remote.blob_id == hashlib.sha1(blob).hexdigest())
+        return is_content(own, remote)
 
     def check_unchanged(self) -> None:
         """That what was sent is what was read: the Hub takes a file's hash on trust.
@@ -120,6 +119,22 @@ def finished_files(folder: Path, token: str, repo: str) -> list[File]:
                 f"sha256 is {file.sha256}, listed {listed[file.path]}"
             )
     return [_named(file, repo) if file.path == CARD else file for file in files]
+
+
+def is_content(content: bytes, remote: RepoFile) -> bool:
+    """Whether this is what the Hub has there."""
+    if remote.lfs:
+        return bool(remote.lfs.sha256 == sha256_of(content))
+    blob = b"blob %d\0" % len(content) + content
+    return bool(remote.blob_id == hashlib.sha1(blob).hexdigest())
+
+
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_shard(path: str) -> bool:
+    return path.endswith(".parquet")
 
 
 def split_of(path: str) -> tuple[str, str]:
@@ -193,8 +208,7 @@ def _named(card: File, repo: str) -> File:
     content = own.replace(PLACEHOLDER.encode(), repo.encode())
     if content == own:
         return card
-    sha256 = hashlib.sha256(content).hexdigest()
-    return replace(card, content=content, size=len(content), sha256=sha256)
+    return replace(card, content=content, size=len(content), sha256=sha256_of(content))
 
 
 def _read(folder: Path, path: str) -> File:

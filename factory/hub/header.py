@@ -28,7 +28,7 @@ def check_card(card: Path, shards: Iterable[str]) -> None:
     Raises:
         PublishError: with the file, the rule and the value.
     """
-    header = _header(card)
+    header = _header(card.read_text(encoding="utf-8", errors="replace"), str(card))
     configs = header.get("configs")
     if not isinstance(configs, list) or not configs:
         raise PublishError(f"{card}: the header has no list `configs`: which shards are the rows?")
@@ -51,8 +51,55 @@ def check_card(card: Path, shards: Iterable[str]) -> None:
         )
 
 
-def _header(card: Path) -> dict[str, Any]:
-    text = card.read_text(encoding="utf-8", errors="replace")
+def check_fits(there: str, ours: str, repo: str, shards: Iterable[str]) -> None:
+    """That the rows of another run load together with those of a repository.
+
+    Args:
+        there: the card of the repository.
+        ours: the card of the other run.
+        shards: of the other run, under the paths that they are to have in the repository.
+
+    Raises:
+        PublishError: licences, configs or columns differ, or the card does not load the shards.
+    """
+    where = f"README.md of {repo}"
+    base, own = _header(there, where), _header(ours, "README.md")
+    if base.get("license") != own.get("license"):
+        raise PublishError(
+            f"{repo} is under {base.get('license')!r}, and these rows are under "
+            f"{own.get('license')!r}: publish them to a repository of their own"
+        )
+    known, new = _configs(base, where), _configs(own, "README.md")
+    for name in new:
+        if name not in known:
+            raise PublishError(
+                f"{repo} has no config {name!r} (it has {', '.join(known)}): leave it out of "
+                "`traces.configs`, or publish to a repository of its own"
+            )
+        if known[name][1] != new[name][1]:
+            raise PublishError(
+                f"config {name!r} of {repo} has other columns or types: one config has one "
+                "schema; publish to a repository of its own"
+            )
+    patterns = [pattern for found, _ in known.values() for pattern in found]
+    for shard in shards:
+        if not any(fnmatchcase(shard, pattern) for pattern in patterns):
+            raise PublishError(f"{where} has no config that would load {shard}")
+
+
+def _configs(header: dict[str, Any], where: str) -> dict[str, tuple[list[str], Any]]:
+    """Config -> patterns of its shards, and its columns where the header says them."""
+    infos = header.get("dataset_info") or []
+    infos = [infos] if isinstance(infos, dict) else infos
+    columns = {i.get("config_name"): i.get("features") for i in infos if isinstance(i, dict)}
+    return {
+        str(config["config_name"]): (patterns, columns.get(config["config_name"]))
+        for config in header.get("configs") or []
+        if (patterns := _patterns(where, config))
+    }
+
+
+def _header(text: str, card: str) -> dict[str, Any]:
     found = HEADER.match(text)
     if not found:
         raise PublishError(f"{card} has no YAML header (between two lines `---`, at the top)")
@@ -67,7 +114,7 @@ def _header(card: Path) -> dict[str, Any]:
     return header
 
 
-def _patterns(card: Path, config: Any) -> list[str]:
+def _patterns(card: object, config: Any) -> list[str]:
     """The shards' patterns of one config, of all its splits."""
     try:
         name, files = config["config_name"], config["data_files"]

@@ -13,12 +13,15 @@ from huggingface_hub import (
     GitRefs,
     HfApi,
     RepoFile,
+    hf_hub_url,
 )
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from factory.errors import PublishError
 from factory.hub.courier import Courier, Spread, parcels
-from factory.hub.folder import File, split_of
+from factory.hub.folder import File, is_content
+from factory.hub.runs import Other, Tree, plan
 from factory.patience import LOST_CONTENT
 
 
@@ -54,6 +57,7 @@ class Aim:
     tag: str | None = None
     pull_request: str | None = None
     """Title of the pull request; None to commit to the branch."""
+    other: Other = Other.REFUSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,8 @@ class Change:
 
     add: list[File]
     delete: list[str]
+    there: int
+    """Files that need no change."""
 
     @property
     def message(self) -> str:
@@ -83,8 +89,10 @@ class Publication:
     branch: str | None = None
     request: int | None = None
     """Number of the pull request."""
-    additions: dict[str, CommitOperationAdd] = field(default_factory=dict)
-    """Path -> what has been uploaded, kept over attempts."""
+    additions: dict[tuple[str, str], CommitOperationAdd] = field(default_factory=dict)
+    """Path and sha256 -> what has been uploaded, kept over attempts."""
+    known: dict[str, bytes] = field(default_factory=dict)
+    """Blob -> content of the documents that were read."""
     sent: Change | None = None
     """The change last offered to the Hub, whose reply may have been lost."""
 
@@ -182,7 +190,7 @@ class Publication:
             commit = self.api.create_commit(
                 **self.where,
                 operations=[
-                    *(self.additions[file.path] for file in change.add),
+                    *(self.additions[file.path, file.sha256] for file in change.add),
                     *(CommitOperationDelete(path, is_folder=False) for path in change.delete),
                 ],
                 commit_message=change.message,
@@ -203,10 +211,14 @@ class Publication:
         return self._published(commit.oid, change)
 
     def _upload(self, change: Change) -> None:
-        lacking = [file for file in change.add if file.path not in self.additions]
+        def is_lacking(file: File) -> bool:
+            return (file.path, file.sha256) not in self.additions
+
+        lacking = [file for file in change.add if is_lacking(file)]
         for operations in self.spread(self.courier(self.branch), list(parcels(lacking))):
-            self.additions.update({operation.path_in_repo: operation for operation in operations})
-        if lost := [file.path for file in lacking if file.path not in self.additions]:
+            for done in operations:
+                self.additions[done.path_in_repo, done.upload_info.sha256.hex()] = done
+        if lost := [file.path for file in lacking if is_lacking(file)]:
             raise PublishError(f"{lost[0]} was given to a worker and did not come back")
 
     def finish(self) -> None:
@@ -231,23 +243,36 @@ class Publication:
         return found
 
     def _change_since(self, head: str | None) -> Change:
-        """What a commit lacks, and which of its shards are stale."""
+        """What a commit lacks, and what of it is stale."""
         there: dict[str, RepoFile] = {}
         if head is not None:
-            tree = self.api.list_repo_tree(
+            listing = self.api.list_repo_tree(
                 self.aim.repo, repo_type="dataset", revision=head, recursive=True
             )
-            there = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-        ours = {file.path for file in self.files}
-        splits = {split_of(file.path) for file in self.files if file.is_shard}
-        return Change(
-            add=[file for file in self.files if not file.is_at(there.get(file.path))],
-            delete=sorted(
-                path
-                for path in there.keys() - ours
-                if path.endswith(".parquet") and split_of(path) in splits
-            ),
+            there = {entry.path: entry for entry in listing if isinstance(entry, RepoFile)}
+        tree = Tree(
+            repo=self.aim.repo, files=there, read=lambda path: self._read(there[path], head)
         )
+        wanted = plan(self.files, tree, self.aim.other)
+        add = [file for file in wanted.files if not file.is_at(there.get(file.path))]
+        return Change(add=add, delete=wanted.delete, there=len(wanted.files) - len(add))
+
+    def _read(self, file: RepoFile, head: str | None) -> bytes:
+        """A document of the repository; asked for once."""
+        if file.blob_id not in self.known:
+            place = hf_hub_url(
+                self.aim.repo,
+                file.path,
+                repo_type="dataset",
+                revision=head,
+                endpoint=self.api.endpoint,
+            )
+            reply = get_session().get(place, headers=build_hf_headers(token=self.api.token))
+            hf_raise_for_status(reply)
+            if not is_content(reply.content, file):
+                raise ValueError(f"what came is not {file.path}")
+            self.known[file.blob_id] = reply.content
+        return self.known[file.blob_id]
 
     def _published(self, commit: str | None, change: Change) -> Published:
         page = f"{self.api.endpoint}/datasets/{self.aim.repo}"
@@ -262,7 +287,7 @@ class Publication:
             url=page,
             uploaded_files=len(change.add),
             uploaded_bytes=sum(file.size for file in change.add),
-            skipped_files=len(self.files) - len(change.add),
+            skipped_files=change.there,
             deleted_files=len(change.delete),
             tag=self.aim.tag,
         )

@@ -1,17 +1,28 @@
 """How many rollouts, for whom.
 
-A policy is a pure function from what is known of one problem (`Tally`) to a `Decision`. The
-foreman asks it after every event that changes the tally; it keeps no state of its own, so a
-resumed run decides as the interrupted one would have.
+A policy is a pure function from what is known of one problem (`Tally`) and of all of them (`Pool`,
+by its census) to a `Decision`. The foreman asks it after every event that changes the tally. It
+keeps no state of its own: what it learns is in the pool, which the ledger gives back, so a resumed
+run decides as the interrupted one would have.
+
+    policy.decide(tally, pool) -> start n more | close "why" | neither: wait for what is out
+
+A problem closed as `deferred` is unknown, not impossible. The foreman parks it and asks again at
+every new census, and once more when the source has ended and nothing is queued (`pool.closing`),
+the most promising first: then it goes on (budget is left), or is closed for good.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from factory.pool import Pool, Sums
 
 MOST = 100_000
 """Upper bound on the rollouts that a policy may ask for per problem."""
+DEFERRED = "deferred"
+"""The reason of a problem that is given up for now."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,17 +36,49 @@ class Tally:
     waiting: int = 0
     """Finished, verdict outstanding."""
     correct: int = 0
+    """No two in the same words."""
     incorrect: int = 0
+    repeats: int = 0
+    """Correct, in the words of an earlier correct one: tokens that brought no new trace."""
     unknown: int = 0
     """Ended without a verdict that tells: checker failed, or generation failed for good."""
+    doomed: int = 0
+    """Cut short by a detector whose measured chance of being wrong is at most 1 %."""
+    ended: int = 0
+    """Came to an end, in any way."""
+    tokens: int = 0
+    """Of those."""
+    right_tokens: int = 0
+    """Of the correct ones."""
 
     @property
     def judged(self) -> int:
-        return self.correct + self.incorrect
+        return self.correct + self.incorrect + self.repeats
+
+    @property
+    def failed(self) -> int:
+        """Counted as failures when a policy decides whether to go on."""
+        return self.incorrect + self.repeats + self.doomed
 
     @property
     def outstanding(self) -> int:
         return self.running + self.waiting
+
+    @property
+    def mean_tokens(self) -> float:
+        """Mean length of its rollouts; 0: none has ended."""
+        return self.tokens / self.ended if self.ended else 0.0
+
+    @property
+    def sums(self) -> Sums:
+        """What it adds to the pool."""
+        return Sums(
+            correct=self.correct,
+            failed=self.failed,
+            ended=self.ended,
+            tokens=self.tokens,
+            right_tokens=self.right_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +89,11 @@ class Decision:
     """How many further rollouts to hand out now."""
     close: str = ""
     """Why the problem is finished; empty while it is not."""
+    worth: float = field(default=0.0, compare=False)
+    """Of a deferred problem: chance of a correct rollout per token. The best go on first."""
 
 
 class Policy(Protocol):
     """The contract of every file in this room: a dataclass `Policy` with this method."""
 
-    def decide(self, tally: Tally) -> Decision: ...
+    def decide(self, tally: Tally, pool: Pool) -> Decision: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from factory.policies import MOST, Decision, Tally
+from factory.pool import Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Policy:
         if self.n > MOST:
             raise ValueError(f"n must be at most {MOST}, got {self.n}")
 
-    def decide(self, tally: Tally) -> Decision:
+    def decide(self, tally: Tally, pool: Pool | None = None) -> Decision:
         if tally.started < self.n:
             return Decision(start=self.n - tally.started)
         return Decision(close="" if tally.outstanding else "complete")

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from factory.records import Closed, Record
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from factory.ids import Ids, numbers
+from factory.records import Audit, Closed, Record
 from factory.types import Outcome, Problem, Reject, Rollout, Verdict
+
+_KEYS = ["kind", "outcome", "finish_reason", "replaces", "rule", "continued"]
 
 
 def listed(numbers: Mapping[str, int]) -> str:
@@ -34,11 +41,17 @@ class Counts:
     """Generated, aborted rollouts included."""
     continued: int = 0
     """Rollouts that were interrupted and went on."""
+    cut: Counter[str] = field(default_factory=Counter)
+    """Rollouts found doomed and cut short, by detector; they are among the aborted."""
+    audited: Counter[str] = field(default_factory=Counter)
+    """Rollouts found doomed that ran on to their end and were judged, by detector."""
+    audited_correct: Counter[str] = field(default_factory=Counter)
+    """Of those, the correct ones: what cutting would have lost."""
     rejects: Counter[str] = field(default_factory=Counter)
     """What was set aside, by rule."""
     rejects_by_source: dict[str, Counter[str]] = field(default_factory=dict)
     """The same by source."""
-    _solved_open: set[str] = field(default_factory=set)
+    _solved: Ids = field(default_factory=Ids, repr=False, compare=False)
 
     def add(self, record: Record) -> None:
         match record:
@@ -48,9 +61,10 @@ class Counts:
                 self._add_verdict(record)
             case Problem():
                 self.problems += 1
+            case Audit():
+                self._add_audit(record)
             case Closed():
                 self.closed[record.reason.partition(":")[0]] += 1
-                self._solved_open.discard(record.problem_id)
             case Reject():
                 self.rejects[record.rule] += 1
                 of_source = self.rejects_by_source.setdefault(record.source, Counter())
@@ -60,9 +74,19 @@ class Counts:
         self.outcomes[verdict.outcome] += 1
         if verdict.replaces is not None:
             self.outcomes[verdict.replaces] -= 1
-        elif verdict.outcome is Outcome.CORRECT and verdict.problem_id not in self._solved_open:
-            self._solved_open.add(verdict.problem_id)
+        elif verdict.outcome is Outcome.CORRECT and verdict.problem_id not in self._solved:
+            self._solved.add(verdict.problem_id)
             self.solved += 1
+
+    def _add_audit(self, audit: Audit) -> None:
+        self._add_audits(audit.detector, audit.outcome, 1)
+
+    def _add_audits(self, detector: str, outcome: str | None, count: int) -> None:
+        if outcome is None:
+            self.cut[detector] += count
+        elif Outcome(outcome).judged:
+            self.audited[detector] += count
+            self.audited_correct[detector] += count * (outcome == Outcome.CORRECT)
 
     def _add_rollout(self, rollout: Rollout) -> None:
         if rollout.completion.finish_reason == "abort":
@@ -71,6 +95,50 @@ class Counts:
             self.rollouts += 1
         self.tokens += rollout.completion.num_tokens
         self.continued += rollout.restarts > 0
+
+    def add_small(self, table: pa.Table) -> None:
+        """The same for many records at once, given their small columns (`factory.records`).
+
+        Raises:
+            ForeignId: a problem id is not 16 hexadecimal digits.
+        """
+        continued = pc.greater(table["restarts"], 0)
+        table = table.append_column("continued", continued)
+        groups = table.group_by(_KEYS).aggregate([([], "count_all"), ("num_tokens", "sum")])
+        for group in groups.to_pylist():
+            self._add_group(group, group["count_all"])
+        correct = pc.and_(pc.equal(table["kind"], "verdict"), pc.equal(table["outcome"], "correct"))
+        first = pc.and_(correct, pc.is_null(table["replaces"]))
+        before = len(self._solved)
+        self._solved.update(numbers(table["problem_id"].filter(first).combine_chunks()))
+        self.solved += len(self._solved) - before
+        rejects = table.filter(pc.equal(table["kind"], "reject"))
+        of_sources = rejects.group_by(["source", "rule"]).aggregate([([], "count_all")])
+        for row in of_sources.to_pylist():
+            of_source = self.rejects_by_source.setdefault(row["source"], Counter())
+            of_source[row["rule"]] += row["count_all"]
+
+    def _add_group(self, group: dict[str, Any], count: int) -> None:
+        match group["kind"]:
+            case "rollout":
+                if group["finish_reason"] == "abort":
+                    self.aborted += count
+                else:
+                    self.rollouts += count
+                self.tokens += group["num_tokens_sum"]
+                self.continued += count if group["continued"] else 0
+            case "verdict":
+                self.outcomes[Outcome(group["outcome"])] += count
+                if group["replaces"] is not None:
+                    self.outcomes[Outcome(group["replaces"])] -= count
+            case "problem":
+                self.problems += count
+            case "audit":
+                self._add_audits(group["rule"], group["outcome"], count)
+            case "closed":
+                self.closed[group["rule"]] += count
+            case "reject":
+                self.rejects[group["rule"]] += count
 
     @property
     def correct(self) -> int:
@@ -84,6 +152,18 @@ class Counts:
     def unjudged(self) -> int:
         """Verdicts in which the checker could not tell."""
         return sum(self.outcomes.values()) - self.judged
+
+    @property
+    def false_aborts(self) -> str:
+        """What detectors cut, and how much of it the audit says was correct; empty for nothing."""
+        parts = []
+        for name in sorted({*self.cut, *self.audited}):
+            right, audited = self.audited_correct[name], self.audited[name]
+            share = f" = {right / audited:.1%}" if audited else ""
+            parts.append(
+                f"{name}: {self.cut[name]:,} cut, {right:,} of {audited:,} audited correct{share}"
+            )
+        return "; ".join(parts)
 
     @property
     def pass_rate(self) -> float | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from factory import durable
 from factory.foreman import Foreman
 from factory.report.counts import Counts
 
@@ -39,6 +39,12 @@ class Snapshot:
     open_problems: int
     running: int
     """Rollouts handed out and not yet ended."""
+    paused: str = ""
+    """Why nothing can go on just now, and since when."""
+    regenerated: int = 0
+    """Tokens written a second time after interruptions, over all commands on this run: half of
+    `cluster.log_every` for each interruption, which is what is lost of each on average when a
+    process is killed (a drain, or an engine whose replica survives it, loses none)."""
 
     @classmethod
     def read(cls, run: Path) -> Snapshot | None:
@@ -57,6 +63,8 @@ class Display:
         self._stream = stream = stream or sys.stderr
         before = Snapshot.read(run)
         self._generating_before = before.generating_s if before else 0.0
+        self.regenerated = before.regenerated if before else 0
+        self._pause = ""
         self._ready_at: float | None = None
         self._stopped_at: float | None = None
         self._started = self._shown = self._filed = time.monotonic()
@@ -86,6 +94,10 @@ class Display:
             self._ready_at = time.monotonic()
         self.note(f"{replica} is ready")
 
+    def idle(self) -> None:
+        """No replica is ready any more: the clock of generation stands still."""
+        self._generating_before, self._ready_at = self.generating_s, None
+
     def stopped(self) -> None:
         """Generation is over; what follows is tidying up."""
         self._stopped_at = time.monotonic()
@@ -96,9 +108,14 @@ class Display:
             return self._generating_before
         return self._generating_before + (self._stopped_at or time.monotonic()) - self._ready_at
 
-    def update(self, counts: Counts, foreman: Foreman) -> None:
-        """Called after every batch of events; shows something when it is time to."""
+    def update(self, counts: Counts, foreman: Foreman, pause: str = "") -> None:
+        """Called after every batch of events; shows something when it is time to.
+
+        Args:
+            pause: why nothing can go on just now.
+        """
         now = time.monotonic()
+        self._pause = pause
         wait = _LINE_S if self._bar is None else _LIVE_S
         if now - self._shown >= wait:
             self._shown = now
@@ -115,9 +132,12 @@ class Display:
         if self._bar is not None:
             self._bar.total = counts.problems
             self._bar.n = counts.closed.total()
-            self._bar.set_postfix_str(figures)
+            self._bar.set_postfix_str(self._pause or figures)
         else:
             clock = f"{now - self._started:.0f} s"
+            if self._pause:
+                print(f"[{clock}] {self._pause}", file=self._stream, flush=True)
+                return
             if self._ready_at is None:
                 print(f"[{clock}] waiting for a replica", file=self._stream, flush=True)
                 return
@@ -140,8 +160,8 @@ class Display:
             "tokens_per_s": round(self._speed(now, counts), 1),
             "open_problems": open_problems,
             "running": running,
+            "paused": self._pause,
+            "regenerated": self.regenerated,
         }
-        temporary = self._run / "progress.json.tmp"
         with contextlib.suppress(OSError):  # a full disk stops the ledger, not its speedometer
-            temporary.write_text(json.dumps(data) + "\n", encoding="utf-8")
-            os.replace(temporary, self._run / "progress.json")
+            durable.write(self._run / "progress.json", json.dumps(data) + "\n", synced=False)

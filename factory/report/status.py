@@ -43,6 +43,8 @@ def _rows(
     yield "problems", f"{counts.problems:,} admitted, {done}, {len(state.open):,} open"
     yield "solved", f"{counts.solved:,}"
     yield "rollouts", f"{counts.rollouts:,} ended, {counts.aborted:,} aborted"
+    if counts.false_aborts:
+        yield "found doomed", counts.false_aborts
     yield "verdicts", listed(counts.outcomes) or "none"
     if counts.correct:
         yield "yield", f"{counts.pass_rate:.1%} of the judged are correct"
@@ -50,6 +52,12 @@ def _rows(
     yield "tokens", f"{counts.tokens:,}"
     if counts.rejects:
         yield "set aside", listed(counts.rejects)
+    if snapshot is not None and (counts.continued or snapshot.regenerated):
+        share = snapshot.regenerated / max(counts.tokens, 1)
+        again = f"about {snapshot.regenerated:,} tokens regenerated ({share:.2%})"
+        yield "interrupted", f"{counts.continued:,} rollouts were continued; {again}"
+    if live and snapshot is not None and snapshot.paused:
+        yield "paused", snapshot.paused
     if live and snapshot is not None:
         yield "now", f"{snapshot.running} rollouts running, {snapshot.tokens_per_s:,.0f} tok/s"
         if eta := _eta(counts, snapshot):

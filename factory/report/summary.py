@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.card import Counts as DatasetCounts
+from factory.forecast import beside
 from factory.report.counts import Counts, listed
 
 
@@ -20,6 +21,7 @@ def summary(
         ("problems", f"{counts.problems:,}"),
         ("solved", f"{dataset.solved:,}"),
         ("rollouts", f"{counts.rollouts:,}" + _aside(counts.aborted, "aborted")),
+        *([("found doomed", counts.false_aborts)] if counts.false_aborts else []),
         ("correct", f"{dataset.correct:,}" + _aside(counts.unjudged, "could not be judged")),
         ("accepted traces", f"{dataset.accepted:,}"),
         ("pass@1", pass_at_1),
@@ -29,7 +31,13 @@ def summary(
         ("set aside", f"{counts.rejects.total():,}" + _rules(counts)),
         ("dataset", str(run / "dataset")),
     ]
-    return rows
+    measured = {
+        "solved": dataset.solved,
+        "rollouts": counts.rollouts + counts.aborted,
+        "tokens": counts.tokens,
+        "hours": generating_s / 3600,
+    }
+    return [*rows, *beside.rows(run, measured)]
 
 
 def table(rows: Iterable[tuple[str, str]]) -> str:

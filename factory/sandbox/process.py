@@ -46,6 +46,10 @@ class Reply:
     seconds: float = 0.0
 
 
+class Interrupted(Exception):
+    """`Worker.interrupt` was called: the jobs are not done."""
+
+
 class _Died(Exception):
     """The worker process ended by itself, or broke the protocol."""
 
@@ -149,6 +153,7 @@ class Worker:
         self._timeout_s = timeout_s
         self._recycle_after = recycle_after
         self._channel: _Channel | None = None
+        self._interrupted = False
         self.versions: dict[str, str] = {}
         """Version of each verifier, as the worker built it; empty before the first start."""
         self.limits: dict[str, float] = {}
@@ -197,12 +202,17 @@ class Worker:
 
         Args:
             limits: seconds for each, where they are not the worker's own.
+
+        Raises:
+            Interrupted: it was told to stop.
         """
         limits = limits or [self._timeout_s] * len(payloads)
         replies: list[Reply | None] = [None] * len(payloads)
         todo = deque(range(len(payloads)))
         while todo:
+            self._expect_time()
             self.start()
+            self._expect_time()
             assert self._channel is not None
             flying: deque[int] = deque()
             try:
@@ -253,6 +263,17 @@ class Worker:
                 since = now
                 if answer.get("exhausted"):
                     raise _Spent
+
+    def _expect_time(self) -> None:
+        if self._interrupted:
+            raise Interrupted("the verifier process was told to stop")
+
+    def interrupt(self) -> None:
+        """Have `run`, now and from now on, raise `Interrupted` soon; from any thread."""
+        self._interrupted = True
+        if channel := self._channel:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(channel.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the worker process; the next job starts another."""

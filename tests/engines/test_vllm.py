@@ -160,7 +160,8 @@ def test_drain_yields_what_is_needed_to_go_on(bench: Bench) -> None:
         replica = Replica(engine, "r", 10_000)
         replica.submit(request(index, **ENDLESS) for index in range(4))
         replica._info = bench.info
-        await asyncio.sleep(0.2)
+        while not any(writing.unlogged for writing in replica._writing.values()):
+            await asyncio.sleep(0.01)
         await replica.drain()
         return (await replica.poll(5.0))[:-1]
 

@@ -60,8 +60,10 @@ def row(number: int) -> dict[str, Any]:
     return values
 
 
-def write_dataset(folder: Path, shards: dict[str, range], card: str = CARD) -> Path:
-    """A finished dataset folder; replaces what it held."""
+def write_dataset(
+    folder: Path, shards: dict[str, range], card: str = CARD, *, run: str = ""
+) -> Path:
+    """A finished dataset folder; replaces what it held. Without a name, of no run in particular."""
     for old in folder.rglob("*.parquet"):
         old.unlink()
     listed = []
@@ -74,6 +76,8 @@ def write_dataset(folder: Path, shards: dict[str, range], card: str = CARD) -> P
         size = {"num_rows": len(numbers), "num_bytes": len(data)}
         listed.append({"path": name, **size, "sha256": sha256})
     (folder / "README.md").write_text(card, encoding="utf-8")
+    if run:
+        (folder / "recipe.yaml").write_text(f"name: {run}\n", encoding="utf-8")
     (folder / "manifest.json").write_text(json.dumps({"shards": listed}), encoding="utf-8")
     return folder
 

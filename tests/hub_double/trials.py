@@ -7,6 +7,7 @@ come of it, `python -m benchmarks.publish` prints it.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,16 +18,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import httpcore2
 import huggingface_hub
 import huggingface_hub.utils._http
 
 from factory import patience
 from factory.errors import PublishError
 from factory.hub import Published, publish
-from tests.hub_double.dataset import THREE, write_dataset
+from tests.hub_double.dataset import THREE, TWO, write_dataset
 from tests.hub_double.server import HubDouble
 
 REPO, TOKEN = "alice/traces", "hf_alice0123456789secret"
+TRUST = cache(httpcore2.default_ssl_context)
+"""Reading the machine's certificates takes longer than most trials, and the double needs none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ class Place:
 
 BOTH = ("lfs", "xet")
 BRANCH, TAG, REQUEST = (("revision", "staging"),), (("tag", "v1"),), (("pull_request", "New"),)
+APPEND = (("other", "append"),)
 PARTS = ("parts",)
 FILE = "/lfs/[0-9a-f]{64}$"
 
@@ -74,6 +79,9 @@ PLACES = {
     "commit to pull request": Place(method="POST", path="/commit/", aim=REQUEST),
     "pull request": Place(method="GET", path="/discussions/1", hit=2, aim=REQUEST),
     "show pull request": Place(method="POST", path="/status$", aim=REQUEST),
+    "recipe of another run": Place(method="GET", path="/resolve/.*/recipe.yaml", aim=APPEND),
+    "card of another run": Place(method="GET", path="/resolve/.*/README.md", aim=APPEND),
+    "commit to another run": Place(method="POST", path="/commit/", aim=APPEND),
 }
 
 SPENT = {"RateLimit": '"api";r=0;t=0'}
@@ -142,6 +150,7 @@ def hub_in(mode: str, folder: Path, **options: Any) -> Iterator[HubDouble]:
         hub.add_user("alice", TOKEN)
         switch = (huggingface_hub.constants, "HF_HUB_DISABLE_XET", mode != "xet")
         stack.enter_context(mock.patch.object(*switch))
+        stack.enter_context(mock.patch.object(httpcore2, "default_ssl_context", TRUST))
         variables = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "", **HASTE}
         stack.enter_context(mock.patch.dict(os.environ, variables))
         stack.callback(huggingface_hub.close_session)
@@ -151,12 +160,11 @@ def hub_in(mode: str, folder: Path, **options: Any) -> Iterator[HubDouble]:
 def try_fault(place: Place, fault: dict[str, Any], mode: str, folder: Path) -> Finding:
     """Run one trial in a folder of its own."""
     aim = dict(place.aim)
-    dataset = write_dataset(folder / "dataset", THREE)
+    dataset = dataset_for(aim, folder)
     refusal = ""
     with ExitStack() as stack:
         hub = stack.enter_context(hub_in(mode, folder / "hub"))
-        if "pull_request" in aim:
-            hub.create(REPO)
+        before = prepare(hub, aim, folder)
         # The client's own pauses; ours are not waited for either.
         stack.enter_context(mock.patch.object(huggingface_hub.utils._http.time, "sleep"))
         if "delay" in fault:
@@ -176,12 +184,29 @@ def try_fault(place: Place, fault: dict[str, Any], mode: str, folder: Path) -> F
             struck=asked >= place.hit,
             asked=asked,
             refusal=refusal,
-            commits=len(hub.repositories[REPO].history(target(aim))) - 1,
+            commits=len(hub.repositories[REPO].history(target(aim))) - before,
             right=is_right(hub, dataset, aim),
             again=first,
             again_later=later,
             third=third.commit,
         )
+
+
+def dataset_for(aim: dict[str, Any], folder: Path) -> Path:
+    """What is published: of a run with a name where it is to be told from another one."""
+    return write_dataset(folder / "dataset", THREE, run="second" if "other" in aim else "")
+
+
+def prepare(hub: HubDouble, aim: dict[str, Any], folder: Path) -> int:
+    """What has to be there before; how many commits that makes."""
+    if "pull_request" in aim:
+        hub.create(REPO)
+    if "other" in aim:
+        push(write_dataset(folder / "other", TWO, run="first"))
+        huggingface_hub.close_session()
+        hub.requests.clear()
+        return 2
+    return 1
 
 
 def sent_again(hub: HubDouble) -> int:
@@ -210,12 +235,34 @@ def target(aim: dict[str, Any]) -> str:
 def is_right(hub: HubDouble, dataset: Path, aim: dict[str, Any]) -> bool:
     """Whether the Hub holds the folder, byte for byte, and nothing else."""
     repository = hub.repositories[REPO]
-    names = {"README.md", "manifest.json", *THREE}
+    wanted = {
+        name: (dataset / name).read_bytes() for name in ("README.md", "manifest.json", *THREE)
+    }
+    if "other" in aim:
+        wanted = beside_the_other(hub, dataset)
     commit = repository.resolve(target(aim))
-    if commit is None or set(commit.files) != names | {".gitattributes"}:
+    if commit is None or set(commit.files) != {*wanted, ".gitattributes"}:
         return False
     tags = {aim["tag"]: commit.oid} if "tag" in aim else {}
     requests = ["open"] if "pull_request" in aim else []
     if (repository.tags, [r.status for r in repository.requests]) != (tags, requests):
         return False
-    return all(hub.read(REPO, name, target(aim)) == (dataset / name).read_bytes() for name in names)
+    return all(hub.read(REPO, name, target(aim)) == data for name, data in wanted.items())
+
+
+def beside_the_other(hub: HubDouble, dataset: Path) -> dict[str, bytes]:
+    """What an append leaves: all of the other run's, and ours under names of our own."""
+    other = dataset.with_name("other")
+    names = ("manifest.json", "recipe.yaml", *TWO)
+    wanted = {name: (other / name).read_bytes() for name in names}
+    for name in THREE:
+        wanted[name.replace("train-", "train-second-")] = (dataset / name).read_bytes()
+    for name in ("README.md", "recipe.yaml"):
+        wanted[f"runs/second/{name}"] = (dataset / name).read_bytes()
+    listing = (dataset / "manifest.json").read_text(encoding="utf-8")
+    manifest = json.loads(listing.replace("/train-", "/train-second-"))
+    text = json.dumps(manifest, indent=2) + "\n"
+    wanted["runs/second/manifest.json"] = text.encode()
+    card = hub.read(REPO, "README.md")
+    told = b"(runs/second/README.md)" in card and card.startswith(b"---\nlicense: apache-2.0\n")
+    return {**wanted, "README.md": card if told else b""}

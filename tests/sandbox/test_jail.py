@@ -290,6 +290,7 @@ except OSError:
     pass
 time.sleep(0.2)
 """
+
     def files() -> set[str]:
         """What lies about that belongs to the user of the jobs."""
         user = spawn.sandbox_uid() if os.geteuid() == 0 else os.geteuid()

@@ -1,6 +1,7 @@
-"""Snippets for trainers that are not installed here, held against what their loaders document.
+"""Snippets for other trainers than TRL, held against what their loaders document.
 
-Each test names the document, and restates what it asks of a row or of a setting.
+Where the loader itself can be installed, `test_loaders.py` runs it. Each test names the document,
+and restates what it asks of a row or of a setting.
 """
 
 from __future__ import annotations
@@ -19,23 +20,9 @@ from factory.configs import CONFIGS
 from factory.configs.trainers import SNIPPETS, snippets
 
 
-@pytest.fixture(scope="module")
-def workshop(made, tmp_path_factory):
-    """A folder in which every data preparation of the card was run, on the dataset's folder."""
-    folder = tmp_path_factory.mktemp("workshop")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder / "cache"))
-        datasets.disable_progress_bars()
-        for snippet in SNIPPETS:
-            if snippet.language == "python" and snippet.trainer != "TRL":
-                exec(snippet.filled(str(made)), {})
-        yield folder
-
-
 def texts(trainer, config, language):
     return [
-        s.filled("me/sums")
+        s.filled("me/traces")
         for s in SNIPPETS
         if (s.trainer, s.config, s.language) == (trainer, config, language)
     ]
@@ -81,7 +68,7 @@ def test_llama_factory(made, workshop, tmp_path, config):
     assert set(entry["columns"]) <= LLAMA_COLUMNS
     assert set(entry["tags"]) == LLAMA_TAGS
     if config == "default":
-        assert entry["hf_hub_url"] == "me/sums"
+        assert entry["hf_hub_url"] == "me/traces"
         found = rows(made, None, tmp_path)
     else:
         found = lines(workshop / entry["file_name"])
@@ -94,7 +81,7 @@ def test_llama_factory(made, workshop, tmp_path, config):
 # docs/dataset-formats/conversation.qmd, stepwise_supervised.qmd, docs/rlhf.qmd of axolotl
 def test_axolotl(made, workshop, tmp_path):
     (sft,) = yaml.safe_load(texts("axolotl", "default", "yaml")[0])["datasets"]
-    assert sft == {"path": "me/sums", "split": "train", "type": "chat_template"}
+    assert sft == {"path": "me/traces", "split": "train", "type": "chat_template"}
     for row in rows(made, None, tmp_path):
         assert all(set(turn) == {"role", "content"} for turn in row["messages"])
     dpo = yaml.safe_load(texts("axolotl", "preference", "yaml")[0])
@@ -121,10 +108,10 @@ def test_verl(made, tmp_path):
         word.split("=", 1) for word in shlex.split(text) if re.match(r"[a-z_.]+=", word)
     )
     assert settings["data.prompt_key"] == "prompt"
-    name = settings["custom_reward_function.name"]
+    name = settings["reward.custom_reward_function.name"]
     assert "import factory.reward as r; print(r.__file__)" in text
     (shard,) = settings["data.train_files"].strip("[]").split(",")
-    assert (made / shard.removeprefix("sums/")).is_file()
+    assert (made / shard.removeprefix("traces/")).is_file()
     taken = inspect.signature(getattr(reward, name)).parameters
     assert list(taken)[:4] == ["data_source", "solution_str", "ground_truth", "extra_info"]
     found = rows(made, "rl", tmp_path)
@@ -169,7 +156,7 @@ def test_open_instruct(made, workshop, tmp_path):
     flags = [word for word in words if word.startswith("--")]
     assert flags == ["--model_name_or_path", "--dataset_mixer_list", "--dataset_mixer_list_splits"]
     mixer = words.index("--dataset_mixer_list")
-    assert words[mixer + 1 : mixer + 3] == ["me/sums", "1.0"]
+    assert words[mixer + 1 : mixer + 3] == ["me/traces", "1.0"]
     found = lines(workshop / "rlvr.jsonl")
     assert found
     for row in found:

@@ -10,10 +10,10 @@ import pytest
 
 from factory.configs import CONFIGS
 from factory.configs.trainers import snippets
-from tests.trainers.conftest import PRM, needs_prm, needs_trl
+from tests.trainers.conftest import PRM, STEPS, needs_prm, needs_trl
 
-STEPS = ["--max_steps", "2", "--per_device_train_batch_size", "4", "--logging_steps", "1"]
-SHORT = [*STEPS, "--report_to", "none", "--save_strategy", "no", "--use_cpu"]
+BATCHES = ["--max_steps", str(STEPS), "--per_device_train_batch_size", "4", "--logging_steps", "1"]
+SHORT = [*BATCHES, "--report_to", "none", "--save_strategy", "no", "--use_cpu"]
 
 
 def losses(output: str) -> list[float]:
@@ -24,64 +24,82 @@ def metric(output: str, name: str) -> list[float]:
     return [float(x) for x in re.findall(rf"'{re.escape(name)}': '?([-+.\de]+|nan)", output)]
 
 
+def told(output: str, more: str = "") -> str:
+    """The result of a training, for the table."""
+    found = losses(output)
+    return f"{len(found)} steps, loss {found[0]:.3f} to {found[-1]:.3f}{more}"
+
+
 @needs_trl
-def test_trl_sft_trains_on_the_dataset_by_its_name_and_nothing_else(published, tmp_path):
+def test_trl_sft_trains_on_the_dataset_by_its_name_and_nothing_else(published, report, tmp_path):
     words = shlex.split(published.snippet("trl sft"))
-    assert words[1:] == ["sft", "--model_name_or_path", words[3], "--dataset_name", "me/sums"]
+    assert words[1:] == ["sft", "--model_name_or_path", words[3], "--dataset_name", "me/traces"]
     done = published.call("-m", "trl.cli.main", *words[1:], *SHORT, "--output_dir", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(losses(done.stdout)) == 2
+    assert len(losses(done.stdout)) == STEPS
     assert (tmp_path / "model.safetensors").is_file()
+    command = shlex.join([*words, *SHORT])
+    report("TRL", "trl", None, config="default", command=command, result=told(done.stdout))
 
 
 @pytest.fixture(scope="module")
-def trained(published, tmp_path_factory):
+def trained(published, report, tmp_path_factory):
     """Output of the short trainings, by command."""
-    commands = []
+    commands, typed = [], {}
     for name in ("dpo", "kto", "grpo"):
         words = shlex.split(published.snippet(f"trl {name}"))[1:]
         words += [*SHORT, "--output_dir", str(tmp_path_factory.mktemp(name))]
         if name == "grpo":
             words += ["--num_generations", "4", "--max_completion_length", "48"]
         commands.append(words)
+        typed[name] = words
     done = published.call("-m", "tests.trainers.scripts", json.dumps(commands))
     assert done.returncode == 0, done.stderr[-3000:]
     parts = re.split(r"^== (\w+)\n", done.stdout, flags=re.M)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    for name, words in typed.items():
+        config = words[words.index("--dataset_config") + 1]
+        of = metric(found[name], "rewards/reward/mean")
+        more = f", mean reward {of[0]:.2f} to {of[-1]:.2f}" if of else ""
+        command = shlex.join(["trl", *words])
+        report("TRL", "trl", None, config=config, command=command, result=told(found[name], more))
+    return found
 
 
 @needs_trl
 def test_dpo_trains_on_preference(trained):
-    assert len(losses(trained["dpo"])) == 2
+    assert len(losses(trained["dpo"])) == STEPS
     assert losses(trained["dpo"])[0] == pytest.approx(0.6931, abs=1e-3)
-    assert len(metric(trained["dpo"], "rewards/margins")) == 2
+    assert len(metric(trained["dpo"], "rewards/margins")) == STEPS
 
 
 @needs_trl
 def test_kto_trains_on_unpaired(trained):
-    assert len(losses(trained["kto"])) == 2
+    assert len(losses(trained["kto"])) == STEPS
 
 
 @needs_trl
 def test_grpo_trains_on_rl_with_our_verifiers_as_the_reward(trained):
-    assert len(losses(trained["grpo"])) == 2
+    assert len(losses(trained["grpo"])) == STEPS
     rewards = metric(trained["grpo"], "rewards/reward/mean")
-    assert len(rewards) == 2
+    assert len(rewards) == STEPS
     assert all(0 <= reward <= 1 for reward in rewards), "nan: nothing could be judged"
 
 
 @needs_trl
 @needs_prm
-def test_prm_trains_on_stepwise(published, tmp_path):
+def test_prm_trains_on_stepwise(published, report, tmp_path):
     code = published.snippet("from datasets import load_dataset\nfrom transformers import")
-    short = 'output_dir="out", max_steps=2, report_to="none", save_strategy="no", use_cpu=True'
+    short = f'output_dir="out", max_steps={STEPS}, report_to="none", save_strategy="no"'
     assert 'output_dir="prm"' in code
     script = tmp_path / "train.py"
-    code = code.replace('output_dir="prm"', short + ", logging_steps=1")
+    code = code.replace('output_dir="prm"', short + ", use_cpu=True, logging_steps=1")
     script.write_text(code, encoding="utf-8")
     done = published.call(script, PYTHONPATH=str(PRM))
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(losses(done.stdout + done.stderr)) == 2
+    output = done.stdout + done.stderr
+    assert len(losses(output)) == STEPS
+    report("TRL", "trl", PRM, config="stepwise", command=code, result=told(output))
 
 
 def test_every_config_that_trl_trains_on_has_its_command():

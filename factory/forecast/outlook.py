@@ -1,0 +1,153 @@
+"""A pilot and policies -> what each would come to, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from factory import plugins
+from factory.forecast.world import Guessed, Sampled, prior
+from factory.recipe import Plugin, Recipe
+from factory.simulation.assumptions import Judging, Scenario, Speed, Supply
+from factory.simulation.world import World
+
+PROBLEMS = 1000
+"""Simulated per repetition, at most; a larger set is scaled from these."""
+REPEATS = 20
+INTERVAL = (0.05, 0.95)
+BANDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """An estimate with its 90 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Figure:
+        return Figure(value=self.value * factor, low=self.low * factor, high=self.high * factor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What one policy would come to, on all the problems."""
+
+    policy: dict[str, Any]
+    solved: Figure
+    """Problems with at least one correct rollout."""
+    traces: Figure
+    """Correct rollouts, up to `traces.max_per_problem` of each problem; what deduplication and
+    quality filters drop of them is not foreseen."""
+    rollouts: Figure
+    tokens: Figure
+    hours: Figure
+    """Of the whole cluster, at the pilot's speed."""
+    gpu_hours: Figure
+    cost: Figure
+
+
+def alternatives(given: Recipe) -> list[Plugin]:
+    """The recipe's policy, and two others that ask for as many traces."""
+    own = given.policy
+    keep = given.traces.max_per_problem
+    most = max(16, keep, int(own.options.get("at_most", own.options.get("n", 0))))
+    others = (
+        _plugin("adaptive", accept=keep, at_most=most),
+        _plugin("fixed", n=min(16, most)),
+        _plugin("fixed", n=most if most > 16 else 8),
+    )
+    return [own, *[one for one in others if one != own][:2]]
+
+
+def _plugin(name: str, **options: Any) -> Plugin:
+    return Plugin.model_validate({"name": name, **options})
+
+
+def outlook(
+    policy: Plugin,
+    given: Recipe,
+    sampled: Sequence[Sampled],
+    *,
+    problems: int,
+    tokens_per_s: float,
+    gpus: int,
+    seed: int = 0,
+) -> Outlook:
+    """Simulate a policy on the problems that a pilot speaks for.
+
+    Args:
+        sampled: the pilot's problems.
+        problems: how many there will be.
+        tokens_per_s: of the recipe's replicas together.
+        gpus: per replica.
+    """
+    rng = np.random.default_rng(seed)
+    runs = [_simulate(policy, given, list(sampled), problems, seed)]
+    for repeat in range(1, REPEATS + 1):
+        again = [sampled[i] for i in rng.integers(len(sampled), size=len(sampled))]
+        runs.append(_simulate(policy, given, again, problems, seed + repeat))
+    solved, traces, rollouts, tokens = (
+        _figure([run[n] for run in runs]).times(problems) for n in range(4)
+    )
+    hours = tokens.times(1 / tokens_per_s / 3600)
+    gpu_hours = hours.times(gpus * given.cluster.replicas)
+    return Outlook(
+        policy=policy.model_dump(mode="json"),
+        solved=solved,
+        traces=traces,
+        rollouts=rollouts,
+        tokens=tokens,
+        hours=hours,
+        gpu_hours=gpu_hours,
+        cost=gpu_hours.times(given.cluster.gpu_hour_price),
+    )
+
+
+def _simulate(
+    policy: Plugin, given: Recipe, sampled: list[Sampled], problems: int, seed: int
+) -> tuple[float, float, float, float]:
+    """Solved, traces, rollouts and tokens per problem."""
+    keep = given.traces.max_per_problem
+    scenario = Scenario(
+        supply=Supply(problems=min(problems, PROBLEMS)),
+        replicas=1,
+        # How fast it is does not matter here, but that verdicts come while others still run does.
+        speed=Speed(start_s=0.0),
+        judging=Judging(judges=8),
+        keep=keep,
+        seed=seed,
+    )
+    built = plugins.build("policy", policy.name, policy.options)
+    world = World(scenario, built, Guessed(sampled, seed=seed))
+    figures = world.run()
+    count = scenario.supply.problems or 1
+    return (
+        sum(band.solved for band in figures.bands) / count,
+        figures.kept / count,
+        (figures.rollouts + figures.aborted) / count,
+        figures.tokens.total / count,
+    )
+
+
+def _figure(values: list[float]) -> Figure:
+    low, high = np.quantile(values[1:], INTERVAL)
+    return Figure(value=values[0], low=float(min(low, values[0])), high=float(max(high, values[0])))
+
+
+def histogram(sampled: Sequence[Sampled]) -> list[float]:
+    """Share of the problems per tenth of the pass rate, as the tallies let one guess it."""
+    learned = prior(sampled)
+    shares = [0.0] * BANDS
+    for rate, weight in zip(learned.rates, learned.weights, strict=True):
+        shares[min(int(rate * BANDS), BANDS - 1)] += float(weight)
+    return shares
+
+
+def plain(one: Outlook) -> dict[str, Any]:
+    """As JSON holds it."""
+    return asdict(one)
