@@ -61,7 +61,7 @@ def _order(rng: random.Random, text: str) -> str:
     return " ".join([*body, last])
 
 
-def _prose(edit: Edit) -> Edit:
+def prose(edit: Edit) -> Edit:
     """The edit on the lines that are sentences alone."""
 
     def on_lines(rng: random.Random, text: str) -> str:
@@ -85,7 +85,11 @@ def _insert(rng: random.Random, text: str) -> str:
 
 def _drop(rng: random.Random, text: str) -> str:
     words = text.split(" ")
-    plain = [i for i, word in enumerate(words) if word.isalpha() and len(word) > 1]
+    mixed = not text.isupper()
+    # A word in capitals is data (letters to sort, a name of a point): without it, another question.
+    plain = [
+        i for i, w in enumerate(words) if w.isalpha() and len(w) > 1 and not (w.isupper() and mixed)
+    ]
     gone = set(rng.sample(plain, len(plain) // 12))
     return " ".join(word for i, word in enumerate(words) if i not in gone)
 
@@ -168,7 +172,7 @@ def _suffix(rng: random.Random, text: str) -> str:
 
 LIGHT: tuple[Edit, ...] = (_case, _blanks, _latex, _marks, _prefix, _suffix, _numerals, _units)
 DEEP: tuple[Edit, ...] = (_variables, _people, _order, _insert, _drop, _synonyms, _typos)
-PUZZLE: tuple[Edit, ...] = (_prefix, _suffix, _prose(_insert), _prose(_drop), _prose(_synonyms))
+PUZZLE: tuple[Edit, ...] = (_prefix, _suffix, prose(_insert), prose(_drop), prose(_synonyms))
 """Edits that leave a puzzle the same puzzle."""
 
 

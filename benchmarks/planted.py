@@ -16,7 +16,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.edits import NAMES, PUZZLE, edited
+from benchmarks import heldout
+from benchmarks.edits import NAMES, PUZZLE, Edit, edited
 
 Maker = Callable[[random.Random, random.Random], str]
 
@@ -250,7 +251,28 @@ def _plain(text: str) -> str:
     return "".join(re.findall(r"\w|[^\w\s.,;:!?$\\{}()]", text.casefold()))
 
 
-def corpus(seed: int, size: int, puzzles: tuple[tuple[list[str], list[str]], ...] = ()) -> Corpus:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Whose problems are planted, and how their copies are edited."""
+
+    families: tuple[Maker, ...]
+    edit: Callable[[random.Random, str, int, int], str]
+    """Copy after so many deep and so many light edits."""
+    puzzle_edits: tuple[Edit, ...]
+
+
+TUNED = Kind(families=HERE, edit=edited, puzzle_edits=PUZZLE)
+"""What the bounds of the comparison were chosen by."""
+HELD_OUT = Kind(families=heldout.HERE, edit=heldout.edited, puzzle_edits=heldout.PUZZLE)
+"""What was only measured on."""
+
+
+def corpus(
+    seed: int,
+    size: int,
+    puzzles: tuple[tuple[list[str], list[str]], ...] = (),
+    kind: Kind = TUNED,
+) -> Corpus:
     """The corpus of a seed.
 
     Args:
@@ -265,15 +287,15 @@ def corpus(seed: int, size: int, puzzles: tuple[tuple[list[str], list[str]], ...
     def draw() -> random.Random:
         return random.Random(rng.getrandbits(64))
 
-    for make in HERE:
+    for make in kind.families:
         for _ in range(size):
             words, numbers = rng.getrandbits(64), rng.getrandbits(64)
             text = make(random.Random(words), random.Random(numbers))
             items.append(text)
-            copies["light"].append(edited(draw(), text, 0, 3))
-            copies["medium"].append(edited(draw(), text, 2, 2))
+            copies["light"].append(kind.edit(draw(), text, 0, 3))
+            copies["medium"].append(kind.edit(draw(), text, 2, 2))
             if make is not short:
-                copies["heavy"].append(edited(draw(), text, 4, 3))
+                copies["heavy"].append(kind.edit(draw(), text, 4, 3))
             clean["renumbered"].append(make(random.Random(words), draw()))
             clean["reworded"] += [make(draw(), draw()) for _ in range(2)]
     for make in ELSEWHERE:
@@ -283,10 +305,10 @@ def corpus(seed: int, size: int, puzzles: tuple[tuple[list[str], list[str]], ...
         clean["puzzle"] += others
         for text in held:
             own = draw()
-            for edit in own.sample(PUZZLE, 2):
+            for edit in own.sample(kind.puzzle_edits, 2):
                 text = edit(own, text)
             copies["puzzle"].append(text)
     known = {_plain(item) for item in items}
-    for kind, texts in clean.items():
-        clean[kind] = [text for text in texts if _plain(text) not in known]
+    for name, texts in clean.items():
+        clean[name] = [text for text in texts if _plain(text) not in known]
     return Corpus(items=items, copies=copies, clean=clean)
