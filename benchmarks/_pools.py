@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from factory import events as ev
-from factory import plan
-from factory.foreman import Foreman
-from factory.prior import Prior
+from factory.scheduling import events as ev
+from factory.scheduling import plan
+from factory.scheduling.foreman import Foreman
+from factory.scheduling.prior import Prior
 from factory.types import Outcome, RolloutKey
 
 SHAPES = {
@@ -176,7 +176,7 @@ def clairvoyant(
 ) -> float:
     """Cost per problem, in mean rollouts, that none can beat even if told every pass rate.
 
-    The dual bound of `factory.plan`, with a rule of its own for each pass rate.
+    The dual bound of `factory.scheduling.plan`, with a rule of its own for each pass rate.
     """
     p = prior.rates
     each = costs / float(prior.weights @ costs)

@@ -29,13 +29,13 @@ from typing import Any
 
 import psutil
 
-from factory import groups, parts, setwide
 from factory.card import About
-from factory.curate import write
-from factory.groups import Range
+from factory.curation import groups, parts, setwide
+from factory.curation.curate import write
+from factory.curation.groups import Range
+from factory.curation.parts import Part, Plan
 from factory.ledger import Ledger
-from factory.parts import Part, Plan
-from factory.records import Record
+from factory.ledger.records import Record
 from factory.shards import Origin
 from factory.traces import TraceOptions
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdict, problem_id

@@ -29,10 +29,10 @@ from rapidfuzz import fuzz, process, utils
 
 from benchmarks.planted import Corpus, corpus
 from factory import near
-from factory.clusters import clusters, sketch
-from factory.distinct import Text, choose
-from factory.hits import Item
-from factory.overlap import Index
+from factory.contamination.hits import Item
+from factory.contamination.overlap import Index
+from factory.curation.clusters import clusters, sketch
+from factory.curation.distinct import Text, choose
 
 THRESHOLD = 0.8
 RATES = (0.0, 0.01, 0.02, 0.03, 0.06, 0.1, 0.2, 0.4)

@@ -26,12 +26,12 @@ from typing import Any
 
 from factory import feed, recipe
 from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Pair
+from factory.crew.replica import Ended, Progressed, ReplicaEvent
 from factory.engines import EngineInfo, Request
 from factory.ledger import Ledger
-from factory.replica import Ended, Progressed, ReplicaEvent
+from factory.ledger.standing import Standing
 from factory.report.progress import Display
 from factory.rollouts import Driver
-from factory.standing import Standing
 from factory.types import Completion, Outcome, Problem, Rollout, RolloutKey, Verdict, problem_id
 
 RECIPE = """

@@ -1,7 +1,7 @@
 """Families of problems, and edits, that no rule of decontamination was tuned on.
 
-`benchmarks.planted` and `benchmarks.edits` are what the bounds in `factory.overlap` and
-`factory.alike` were chosen by. What is here was written afterwards and is only measured on:
+`benchmarks.planted` and `benchmarks.edits` are what the bounds in `factory.contamination.overlap` and
+`factory.contamination.alike` were chosen by. What is here was written afterwards and is only measured on:
 other subjects, other sentence patterns, other ways to alter a text that leave its question alone.
 """
 

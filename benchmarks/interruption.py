@@ -2,11 +2,11 @@
 
     python -m benchmarks.interruption [--rollouts 4000] [--real 0] [--json]
 
-An engine of known length distribution (log-normal, sigma 1; whether a rollout ends is drawn anew
-at every token, so a continuation is a new sample) decodes in lockstep under `factory.replica` as it
-ships. It is killed every so many rollouts with everything in flight, and only what the replica had
-handed over by then is there to continue from. Three ways to deal with that are compared with the
-undisturbed run, by the lengths of all rollouts (two-sample Kolmogorov-Smirnov; the 1 % critical
+An engine of known length distribution (log-normal, sigma 1; whether a rollout ends is drawn anew at
+every token, so a continuation is a new sample) decodes in lockstep under `factory.crew.replica` as
+it ships. It is killed every so many rollouts with everything in flight, and only what the replica
+had handed over by then is there to continue from. Three ways to deal with that are compared with
+the undisturbed run, by the lengths of all rollouts (two-sample Kolmogorov-Smirnov; the 1 % critical
 value is printed beside the distance), their mean, and the tokens that were generated in vain:
 
     continued    as it ships: from the last logged token
@@ -33,8 +33,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from factory.crew.replica import Ended, Progressed, Replica
 from factory.engines import Chunk, EngineDead, EngineInfo, Request
-from factory.replica import Ended, Progressed, Replica
 from factory.types import RolloutKey, Sampling
 
 _CHUNK = 16

@@ -32,10 +32,9 @@ from pathlib import Path
 from typing import Any
 
 from factory import ledger as module
-from factory import sealed, sealing, standing
-from factory.durable import sync
-from factory.ledger import Ledger
-from factory.records import Closed, Partial, Record, frame, to_batch
+from factory.ledger import Ledger, sealed, sealing, standing
+from factory.ledger.durable import sync
+from factory.ledger.records import Closed, Partial, Record, frame, to_batch
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
 
 BATCH = 512

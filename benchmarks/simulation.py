@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from factory import groups
+from factory.curation import groups
 from factory.policies import Policy, adaptive, fixed
 from factory.report.progress import Snapshot
 from factory.simulation.assumptions import Judging, Losses, Scenario, Speed, Supply

@@ -16,11 +16,11 @@ tenth of the pool by pass rate, within one point of what n rollouts for each pro
                 the same text in both, so that coverage is compared problem by problem
 
 Columns: times fewer tokens than fixed n of stopping at k, of the policy, of the best rule for the
-pool's prior (a bound: `factory.plan`) and of the best rule for one who is told every pass rate
-(a bound); tokens of the policy over the first bound; the largest loss of coverage in any tenth, in
-points. `full` counts problems with k, `any` also those with one (`policy.cover`). Where a bound
-lies below a goal, no policy can reach that goal on that pool: only another pool, a higher pass
-rate, or cutting rollouts short can. A bound is one of expectations: on one draw of a pool luck
+pool's prior (a bound: `factory.scheduling.plan`) and of the best rule for one who is told every
+pass rate (a bound); tokens of the policy over the first bound; the largest loss of coverage in any
+tenth, in points. `full` counts problems with k, `any` also those with one (`policy.cover`). Where a
+bound lies below a goal, no policy can reach that goal on that pool: only another pool, a higher
+pass rate, or cutting rollouts short can. A bound is one of expectations: on one draw of a pool luck
 moves it a little either way; it is reckoned for a loss of one point; the policy plans for less.
 """
 
@@ -48,10 +48,10 @@ from benchmarks._pools import (
     shuffled,
     stop_at,
 )
-from factory import plan
-from factory.doomed import Aborts, Watch, Watcher
 from factory.ledger import scan
 from factory.policies import adaptive
+from factory.scheduling import plan
+from factory.scheduling.doomed import Aborts, Watch, Watcher
 from factory.types import Outcome, Problem, Rollout, Verdict
 
 CASES = ((4, 64, "full"), (4, 64, "any"), (4, 16, "full"), (1, 64, "full"), (1, 16, "full"))

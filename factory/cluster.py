@@ -3,7 +3,7 @@
 One actor per replica, in a placement group of its own (the GPUs of a tensor- or pipeline-parallel
 replica lie together, or node by node where the engine says they may spread); one actor per judge
 on CPUs. The same code runs on a cluster that is started here for the run and on one that is given
-by its address. What the actors do is in `factory.replica` and `factory.verdicts`.
+by its address. What the actors do is in `factory.crew.replica` and `factory.verdicts`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from factory import plugins, setwide
+from factory import plugins
 from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle
+from factory.crew.fence import Fence
+from factory.crew.replica import ReplicaEvent
+from factory.curation import setwide
 from factory.engines import EngineInfo, Request, Resources
 from factory.errors import EngineError, FactoryError, PublishError
-from factory.fence import Fence
 from factory.quiet import QUIET, SECRETS
 from factory.recipe import Recipe
-from factory.replica import ReplicaEvent
 from factory.types import RolloutKey, Verdict
 
 _OBJECT_STORE_BYTES = 256 << 20

@@ -15,10 +15,11 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from factory import leaks, plugins
+from factory import plugins
 from factory.contamination import Decontamination
-from factory.doomed import Aborts
+from factory.curation import leaks
 from factory.errors import PluginError, RecipeError
+from factory.scheduling.doomed import Aborts
 from factory.traces import TraceOptions
 from factory.types import Message, Problem, Sampling
 

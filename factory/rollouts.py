@@ -33,21 +33,21 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import replace
 
-from factory import events as ev
 from factory import plugins
 from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left, Waiting
-from factory.doomed import Detector
+from factory.crew.muster import Muster
+from factory.crew.replica import Broke, Drained, Ended, Progressed, ReplicaEvent
 from factory.engines import Request
 from factory.errors import FactoryError, LedgerError
 from factory.feed import Feed
-from factory.foreman import Foreman
 from factory.ledger import Ledger
-from factory.muster import Muster
+from factory.ledger.records import Audit, Closed, Partial, Record
+from factory.ledger.standing import OpenProblem, Standing
 from factory.recipe import Recipe
-from factory.records import Audit, Closed, Partial, Record
-from factory.replica import Broke, Drained, Ended, Progressed, ReplicaEvent
 from factory.report.progress import Display
-from factory.standing import OpenProblem, Standing
+from factory.scheduling import events as ev
+from factory.scheduling.doomed import Detector
+from factory.scheduling.foreman import Foreman
 from factory.types import Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
 
 _LOOK_S = 1.0

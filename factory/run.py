@@ -6,7 +6,7 @@ runs/NAME/
   recipe.yaml     resolved and frozen; a run is resumed by running the same command again
   ledger/         every problem, rollout and verdict (`factory.ledger`)
   progress.json   how fast it is
-  dataset/        card, manifest and shards (`factory.curate`)
+  dataset/        card, manifest and shards (`factory.curation.curate`)
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from factory import contamination, durable, feed, groups, recipe, setwide, standing
+from factory import contamination, feed, recipe
 from factory.card import About
 from factory.card import Counts as DatasetCounts
 from factory.crew import Crew, LocalCrew
-from factory.curate import CurateResult, write
+from factory.curation import groups, setwide
+from factory.curation.curate import CurateResult, write
+from factory.curation.parts import Plan
 from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
-from factory.ledger import Ledger, scan
-from factory.parts import Plan
+from factory.ledger import Ledger, durable, scan, standing
 from factory.recipe import Recipe
 from factory.report.counts import Counts, listed
 from factory.report.progress import Display, Snapshot

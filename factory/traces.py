@@ -11,10 +11,10 @@ from typing import Literal
 
 import pydantic
 
-from factory import quality as rules
-from factory.distinct import Measure, Prefer, Text, choose
-from factory.hits import Mark
-from factory.quality import FORM, THINK, THINK_END, Flaw, Quality
+from factory.contamination.hits import Mark
+from factory.curation import quality as rules
+from factory.curation.distinct import Measure, Prefer, Text, choose
+from factory.curation.quality import FORM, THINK, THINK_END, Flaw, Quality
 from factory.types import Outcome, Problem, Rollout, Trace, Verdict
 
 COMPLETE = Quality(max_repetition=None, max_loop=None, printable=False, secrets=False)
@@ -80,7 +80,7 @@ class Group:
     judged: list[tuple[Rollout, Verdict | None]] = field(default_factory=list)
     """Every rollout with its verdict; None where it was not judged yet."""
     cluster: str = ""
-    """Id of the first of the problems that nearly repeat this one (`factory.clusters`)."""
+    """Id of the first of the problems that nearly repeat this one (`factory.curation.clusters`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,8 +140,8 @@ class Rollout:
     """How often it was interrupted and began from nothing again, because its engine cannot continue
     or no token was logged yet; where tokens were lost, that favours short answers."""
     doomed: str = ""
-    """The detector that found it lost while it was written (`factory.doomed`): it was cut there if
-    its finish reason is `abort`, else it was audited and ran on."""
+    """The detector (`factory.scheduling.doomed`) that found it lost while it was written: it was
+    cut there if its finish reason is `abort`, else it was audited and ran on."""
     doomed_at: int = 0
     """Tokens written when it was found."""
 

@@ -12,8 +12,8 @@ from factory.card import About, CardFacts, Counts, card_text, size_category, wri
 from factory.card.left_out import MEANINGS as RULES
 from factory.configs import CONFIGS
 from factory.configs.columns import MEANINGS
-from factory.distinct import MEANINGS as REPEATS
-from factory.quality import Quality, at_work
+from factory.curation.distinct import MEANINGS as REPEATS
+from factory.curation.quality import Quality, at_work
 from factory.shards import ALL, DEFAULT
 from factory.traces import TraceOptions
 

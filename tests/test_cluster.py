@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from factory.ledger import scan
-from factory.records import Partial
+from factory.ledger.records import Partial
 from factory.report.status import status
 from factory.types import Rollout, Verdict
 from tests.test_run import digests, rollouts

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import clusters as module
-from factory import groups, near
-from factory.clusters import clusters, sketch
+from factory import near
+from factory.curation import clusters as module
+from factory.curation import groups
+from factory.curation.clusters import clusters, sketch
 from factory.ledger import Ledger
 from factory.types import Problem, problem_id
 

@@ -18,14 +18,15 @@ from typing import Any
 
 import pytest
 
-from factory import crew, feed, fence, muster, run
-from factory.backlog import CONVICTIONS, Backlog
+from factory import crew, feed, run
+from factory.crew import fence, muster
+from factory.crew.backlog import CONVICTIONS, Backlog
+from factory.crew.fence import Fence
+from factory.crew.muster import Muster
 from factory.engines import EngineInfo
 from factory.errors import EngineError, PluginError, SandboxError, SourceError
-from factory.fence import Fence
 from factory.ledger import scan
-from factory.muster import Muster
-from factory.records import Closed
+from factory.ledger.records import Closed
 from factory.report.progress import Snapshot
 from factory.sandbox.process import Interrupted
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict

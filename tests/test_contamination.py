@@ -12,18 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import planted
-from factory import alike, feed, overlap
+from factory import feed
 from factory.contamination import (
     Decontamination,
     EvalSet,
+    alike,
     load,
+    overlap,
     question,
     screen,
     told_by,
 )
+from factory.contamination.hits import Hit, Item
+from factory.contamination.overlap import Index
 from factory.errors import RecipeError, SourceError
-from factory.hits import Hit, Item
-from factory.overlap import Index
 from factory.types import Problem, Reject, problem_id
 
 STORY = (

@@ -15,7 +15,7 @@ from benchmarks.interruption import World, hazard, ks, play
 from factory import run
 from factory.engines import EngineDead, scripted
 from factory.ledger import scan
-from factory.records import Partial
+from factory.ledger.records import Partial
 from factory.report.progress import Snapshot
 from factory.report.status import status
 from factory.types import Rollout
@@ -53,7 +53,7 @@ def dying(monkeypatch):
 
     monkeypatch.setattr(scripted.Engine, "generate", dies)
     monkeypatch.setattr(scripted.Engine, "start", says)
-    monkeypatch.setattr("factory.fence.FIRST_S", 0.01)
+    monkeypatch.setattr("factory.crew.fence.FIRST_S", 0.01)
     return made
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from factory.card import About
 from factory.configs import CONFIGS
-from factory.curate import curate
+from factory.curation.curate import curate
+from factory.curation.tally import rate_label
 from factory.shards import DEFAULT, Origin
-from factory.tally import rate_label
 from factory.traces import Group, TraceOptions
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdict, problem_id
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory import near
-from factory.distinct import Choice, Text, choose
-from factory.paths import equations, statements
+from factory.curation.distinct import Choice, Text, choose
+from factory.curation.paths import equations, statements
 
 VOCABULARY = [f"word{n}" for n in range(300)]
 

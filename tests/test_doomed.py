@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import run, standing
-from factory.doomed import Aborts, Watch, Watcher
-from factory.ledger import scan
-from factory.records import Audit
+from factory import run
+from factory.ledger import scan, standing
+from factory.ledger.records import Audit
 from factory.report.counts import Counts
 from factory.report.status import status
+from factory.scheduling.doomed import Aborts, Watch, Watcher
 from factory.types import Outcome, Rollout, RolloutKey
 
 DETECTORS = ("loop", "degenerate", "room", "answered")

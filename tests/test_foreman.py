@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import events as ev
-from factory.foreman import Foreman
 from factory.policies import Decision, Tally, adaptive, fixed
+from factory.scheduling import events as ev
+from factory.scheduling.foreman import Foreman
 from factory.types import Outcome, RolloutKey
 
 

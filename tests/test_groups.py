@@ -9,11 +9,11 @@ import zlib
 import msgspec
 import pytest
 
-from factory import groups, standing
+from factory.curation import groups
 from factory.errors import LedgerError
-from factory.ledger import Ledger, scan
-from factory.records import Closed, Partial, frame
-from factory.segments import MAGIC
+from factory.ledger import Ledger, scan, standing
+from factory.ledger.records import Closed, Partial, frame
+from factory.ledger.segments import MAGIC
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
 
 

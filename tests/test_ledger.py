@@ -16,13 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory import ledger as module
-from factory import lock as locks
-from factory import records
 from factory.errors import LedgerError
-from factory.ledger import Ledger, scan
-from factory.lock import Lock, is_held
-from factory.records import MARK, Closed, Partial, frame, from_row, to_row, unframe
-from factory.segments import MAGIC
+from factory.ledger import Ledger, records, scan
+from factory.ledger import lock as locks
+from factory.ledger.lock import Lock, is_held
+from factory.ledger.records import MARK, Closed, Partial, frame, from_row, to_row, unframe
+from factory.ledger.segments import MAGIC
 from factory.types import Completion, Outcome, Problem, Reject, Rollout, Verdict
 
 RECORDS = [
@@ -184,7 +183,7 @@ def test_lock_of_a_killed_writer_is_taken_over(tmp_path):
         import os, signal
         from pathlib import Path
         from factory.ledger import Ledger
-        from factory.records import Closed
+        from factory.ledger.records import Closed
         ledger = Ledger(Path({str(tmp_path)!r}))
         ledger.append(Closed(problem_id="p", reason="complete"))
         ledger.commit()

@@ -15,11 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory import ledger as module
-from factory import sealed, sealing, standing
 from factory.errors import LedgerError
-from factory.ledger import Ledger, scan
-from factory.records import Closed, to_batch
-from factory.segments import HEAD, Segment, current, sift
+from factory.ledger import Ledger, scan, sealed, sealing, standing
+from factory.ledger.records import Closed, to_batch
+from factory.ledger.segments import HEAD, Segment, current, sift
 from factory.types import Problem
 
 
@@ -169,9 +168,9 @@ def test_a_helper_ends_with_a_driver_that_is_killed(tmp_path):
     code = f"""
         import os, signal
         from pathlib import Path
-        from factory import sealing
+        from factory.ledger import sealing
         from factory.ledger import Ledger
-        from factory.records import Closed
+        from factory.ledger.records import Closed
         sealing.HELPED_BYTES = 0
         ledger = Ledger(Path({str(tmp_path)!r}))
         ledger.append(Closed(problem_id="p", reason="complete"))

@@ -10,12 +10,11 @@ from contextlib import suppress
 
 import pytest
 
-from factory import durable, sealed, sealing
 from factory import ledger as module
 from factory.errors import LedgerError
-from factory.ledger import Ledger, scan
-from factory.records import MARK, Closed, to_batch
-from factory.segments import HEAD
+from factory.ledger import Ledger, durable, scan, sealed, sealing
+from factory.ledger.records import MARK, Closed, to_batch
+from factory.ledger.segments import HEAD
 
 CALLS = ("write", "fsync", "rename", "unlink", "ftruncate", "open")
 
@@ -202,7 +201,7 @@ def test_sources_that_came_back_are_not_counted_again(tmp_path, monkeypatch):
 
 
 def sealing_walk(folder):
-    from factory.segments import walk
+    from factory.ledger.segments import walk
 
     return list(walk(folder))
 

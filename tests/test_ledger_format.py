@@ -9,12 +9,11 @@ from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import sealed, sealing, standing
 from factory.errors import LedgerError
-from factory.ledger import Ledger, scan
-from factory.records import MARK, SEALED, Closed, Partial, from_row, to_batch, to_row
-from factory.sealed import Sealed
-from factory.segments import MAGIC
+from factory.ledger import Ledger, scan, sealed, sealing, standing
+from factory.ledger.records import MARK, SEALED, Closed, Partial, from_row, to_batch, to_row
+from factory.ledger.sealed import Sealed
+from factory.ledger.segments import MAGIC
 from factory.types import Completion, Outcome, Problem, Reject, Rollout, Verdict
 
 PID = "0123456789abcdef"

@@ -21,8 +21,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from factory.cluster import RayReplica
+from factory.crew.fence import Fence
 from factory.engines import Resources
-from factory.fence import Fence
 from factory.ledger import scan
 from factory.types import Rollout, Verdict
 
@@ -44,13 +44,18 @@ def add_node(cluster: Cluster, cpus: int = 2) -> Any:
     return cluster.add_node(num_cpus=cpus, object_store_memory=80 << 20, wait=True)
 
 
+def remove_all(cluster: Cluster) -> None:
+    for node in list(cluster.worker_nodes):
+        cluster.remove_node(node, allow_graceful=False)
+    cluster.wait_for_nodes()  # the head learns of it a moment later
+
+
 @pytest.fixture
 def nodes(cluster: Cluster) -> Iterator[list[Any]]:
     """Two nodes of two CPUs each; whatever a trial leaves is removed behind it."""
     there = [add_node(cluster) for _ in range(2)]
     yield there
-    for node in list(cluster.worker_nodes):
-        cluster.remove_node(node, allow_graceful=False)
+    remove_all(cluster)
 
 
 @pytest.fixture
@@ -166,8 +171,7 @@ def test_without_any_node_the_run_waits_says_for_what_and_goes_on(launch, cluste
     run.finish()
     assert before.keys() <= run.rollouts().keys()
     assert "going on after" in run.said
-    for node in list(cluster.worker_nodes):
-        cluster.remove_node(node, allow_graceful=False)
+    remove_all(cluster)
 
 
 def test_a_node_that_keeps_losing_replicas_is_avoided(sums, cluster, nodes):

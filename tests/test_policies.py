@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks._pools import World, clairvoyant, draw, fixed, stop_at
-from factory import events as ev
-from factory import plan, run, standing
-from factory.foreman import Foreman
-from factory.ledger import scan
-from factory.opened import Opened
+from factory import run
+from factory.ledger import scan, standing
 from factory.policies import DEFERRED, Decision, Tally, adaptive, difficulty
-from factory.pool import Pool, Sums
-from factory.prior import Prior
+from factory.scheduling import events as ev
+from factory.scheduling import plan
+from factory.scheduling.foreman import Foreman
+from factory.scheduling.opened import Opened
+from factory.scheduling.pool import Pool, Sums
+from factory.scheduling.prior import Prior
+from factory.scheduling.waiting import WaitingLine
 from factory.types import Outcome, RolloutKey
-from factory.waiting import WaitingLine
 
 # the pool
 

@@ -9,11 +9,11 @@ import pty
 import subprocess
 import sys
 
-from factory.foreman import Foreman
 from factory.policies.fixed import Policy
 from factory.report import progress
 from factory.report.counts import Counts
 from factory.report.progress import Display, Snapshot
+from factory.scheduling.foreman import Foreman
 
 
 def test_a_terminal_gets_a_bar(sums, tmp_path):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory import leaks
-from factory.leaks import personal_data, secret
-from factory.quality import (
+from factory.curation import leaks
+from factory.curation.leaks import personal_data, secret
+from factory.curation.quality import (
     FORM,
     LEAKS,
     MEANINGS,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from factory.crew.replica import Broke, Drained, Ended, Progressed, Replica, ReplicaEvent
 from factory.engines import Chunk, EngineDead, EngineInfo, Request, RequestRefused, Resources
-from factory.replica import Broke, Drained, Ended, Progressed, Replica, ReplicaEvent
 from factory.types import RolloutKey, Sampling
 
 
@@ -345,7 +345,7 @@ def test_failures_are_reported_later_each_time(monkeypatch: pytest.MonkeyPatch) 
         return await until(replica, 5)
 
     with monkeypatch.context() as patch:
-        patch.setattr("factory.replica.asyncio.sleep", sleep)
+        patch.setattr("factory.crew.replica.asyncio.sleep", sleep)
         events = with_replica(Fake(act=act), work)
     assert all(isinstance(event, Broke) for event in events)
     assert sorted(s for s in slept if s > 0.1) == [0.25, 1.0, 4.0, 16.0, 30.0]

@@ -9,9 +9,9 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from factory import groups
 from factory.card import About
-from factory.curate import curate
+from factory.curation import groups
+from factory.curation.curate import curate
 from factory.hub import publish
 from factory.ledger import Ledger
 from factory.shards import Origin

@@ -18,7 +18,7 @@ import pytest
 from factory import run
 from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
 from factory.ledger import Ledger, scan
-from factory.records import Partial
+from factory.ledger.records import Partial
 from factory.types import Rollout, Verdict
 
 SLOW = "engine.tokens_per_second=20"

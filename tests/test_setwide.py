@@ -17,13 +17,13 @@ import ray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import groups, parts, setwide
 from factory.card import About
-from factory.curate import CurateResult, curate, write
+from factory.curation import groups, parts, setwide
+from factory.curation.curate import CurateResult, curate, write
+from factory.curation.groups import Spread
+from factory.curation.parts import Plan
 from factory.errors import CurateError, FactoryError
-from factory.groups import Spread
 from factory.ledger import Ledger
-from factory.parts import Plan
 from factory.recipe import Cluster
 from factory.shards import Origin, bare_question
 from factory.traces import TraceOptions

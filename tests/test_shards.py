@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.parquet import Portion, ShardWriter, row_bytes, to_batch
+from factory.curation.parquet import Portion, ShardWriter, row_bytes, to_batch
 from factory.shards import ALL, DEFAULT, Origin, reply_text, to_row
 from factory.traces import unjudged
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Trace, Verdict

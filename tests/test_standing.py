@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import standing
 from factory.errors import LedgerError
-from factory.ids import Ids
-from factory.ledger import Ledger, scan
-from factory.pool import Census
-from factory.records import Audit, Closed, Partial
+from factory.ledger import Ledger, scan, standing
+from factory.ledger.ids import Ids
+from factory.ledger.records import Audit, Closed, Partial
+from factory.scheduling.pool import Census
 from factory.types import Completion, Outcome, Problem, Reject, Rollout, Verdict
 
 IDS = [f"{number:016x}" for number in (0, 1, 2**63, 2**64 - 1)]
@@ -143,7 +142,7 @@ IDS_OF_ANY_FORM = st.one_of(
 @settings(max_examples=100, deadline=None)
 def test_ids_are_the_set_of_what_was_added(ids, others):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("factory.ids.MERGE", 5)
+        patch.setattr("factory.ledger.ids.MERGE", 5)
         found = Ids()
         for pid in ids:
             found.add(pid)
@@ -153,7 +152,7 @@ def test_ids_are_the_set_of_what_was_added(ids, others):
 
 
 def test_an_id_that_was_added_is_known_to_every_thread_from_then_on(monkeypatch):
-    monkeypatch.setattr("factory.ids.MERGE", 7)
+    monkeypatch.setattr("factory.ledger.ids.MERGE", 7)
     found, added, missed, done = Ids(), [], [], threading.Event()
 
     def ask():

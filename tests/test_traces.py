@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.quality import Flaw, Quality
+from factory.curation.quality import Flaw, Quality
 from factory.traces import Group, Reply, TraceOptions, flaw, select, take_apart
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict, problem_id
 

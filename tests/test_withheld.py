@@ -10,9 +10,9 @@ import pytest
 from factory import run
 from factory.card import About
 from factory.configs import CONFIGS
-from factory.curate import curate
+from factory.contamination.hits import Hit, Mark
+from factory.curation.curate import curate
 from factory.errors import RecipeError, SourceError
-from factory.hits import Hit, Mark
 from factory.shards import Origin
 from factory.traces import Group, TraceOptions, select
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdict, problem_id

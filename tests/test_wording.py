@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.wording import GRID, is_given, wording
+from factory.contamination.wording import GRID, is_given, wording
 
 
 def words(text):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from factory import distinct, quality, traces
+from factory import traces
 from factory.card.facts import About, CardFacts
+from factory.curation import distinct, quality
 from factory.markdown import line, table
 
 MEANINGS = {**quality.MEANINGS, **distinct.MEANINGS, **traces.MEANINGS}

@@ -1,7 +1,7 @@
 """Who writes rollouts.
 
 An engine turns one `Request` into a stream of `Chunk`s. It receives messages, never problems, so
-a reference answer cannot reach the model. It runs inside a replica (`factory.replica`), which
+a reference answer cannot reach the model. It runs inside a replica (`factory.crew.replica`), which
 batches, logs and aborts; the engine itself keeps no account of what it has been asked.
 
 A request that can never be served (a prompt longer than the context) raises `RequestRefused`; an
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
-from factory.doomed import Watch
+from factory.scheduling.doomed import Watch
 from factory.types import FinishReason, Message, RolloutKey, Sampling
 
 

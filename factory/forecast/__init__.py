@@ -6,8 +6,8 @@
     beside.py     what was planned, beside what the run then measured
 
 The pilot's pass rates are few and coarse (0 of 8 is not "never"), so they are taken as a sample:
-the distribution of pass rates is fitted to the tallies (`factory.prior`), and each problem has the
-posterior that its own tally leaves. The policies then run in the simulator, with the same foreman
-as a real run. Intervals come from the bootstrap: the sampled problems are drawn again with
-replacement, everything that follows is done anew.
+the distribution of pass rates is fitted to the tallies (`factory.scheduling.prior`), and each
+problem has the posterior that its own tally leaves. The policies then run in the simulator, with
+the same foreman as a real run. Intervals come from the bootstrap: the sampled problems are drawn
+again with replacement, everything that follows is done anew.
 """

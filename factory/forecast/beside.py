@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from factory import durable
+from factory.ledger import durable
 
 NAME = "plan.json"
 

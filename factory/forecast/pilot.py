@@ -12,7 +12,8 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
-from factory import feed, groups, run
+from factory import feed, run
+from factory.curation import groups
 from factory.errors import FactoryError
 from factory.forecast.world import Sampled
 from factory.recipe import Plugin, Recipe

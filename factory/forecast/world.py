@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.pool import Census
-from factory.prior import Prior
+from factory.scheduling.pool import Census
+from factory.scheduling.prior import Prior
 from factory.simulation.pool import Problem, mixed
 from factory.traces import Group
 from factory.types import Outcome

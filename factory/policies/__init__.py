@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from factory.pool import Pool, Sums
+from factory.scheduling.pool import Pool, Sums
 
 MOST = 100_000
 """Upper bound on the rollouts that a policy may ask for per problem."""

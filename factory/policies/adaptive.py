@@ -7,8 +7,8 @@ its m rollouts left has fallen below `give_up`; that chance has a closed form (b
     1 - B(a', b' + m) / B(a', b')        a' = a + c,  b' = b + f
 
 Once `learn` problems have been sampled to their end, the prior is fitted to the pool
-(`factory.prior`) and the rule is the cheapest one that keeps the coverage of every tenth of the
-pool by difficulty within `loss` of never giving up (`factory.plan`).
+(`factory.scheduling.prior`) and the rule is the cheapest one that keeps the coverage of every tenth
+of the pool by difficulty within `loss` of never giving up (`factory.scheduling.plan`).
 
 No more rollouts are in flight than accepted ones are missing (`haste` 0), so none is ever begun in
 vain; with many problems open that costs no time.
@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from math import ceil, exp, lgamma
 from typing import Any
 
-from factory import plan
-from factory.plan import Cover
 from factory.policies import DEFERRED, MOST, Decision, Tally
-from factory.pool import Census, Pool
-from factory.prior import Prior
+from factory.scheduling import plan
+from factory.scheduling.plan import Cover
+from factory.scheduling.pool import Census, Pool
+from factory.scheduling.prior import Prior
 
 _NOTHING = Pool()
 _DOUBT = 200

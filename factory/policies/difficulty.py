@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from factory.policies import DEFERRED, MOST, Decision, Tally
-from factory.pool import Census, Pool
-from factory.prior import Prior
+from factory.scheduling.pool import Census, Pool
+from factory.scheduling.prior import Prior
 
 _NOTHING = Pool()
 _MOST_BANDS = 100

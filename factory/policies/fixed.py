@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from factory.policies import MOST, Decision, Tally
-from factory.pool import Pool
+from factory.scheduling.pool import Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.ids import Ids, numbers
-from factory.records import Audit, Closed, Record
+from factory.ledger.ids import Ids, numbers
+from factory.ledger.records import Audit, Closed, Record
 from factory.types import Outcome, Problem, Reject, Rollout, Verdict
 
 _KEYS = ["kind", "outcome", "finish_reason", "replaces", "rule", "continued"]
@@ -97,7 +97,7 @@ class Counts:
         self.continued += rollout.restarts > 0
 
     def add_small(self, table: pa.Table) -> None:
-        """The same for many records at once, given their small columns (`factory.records`).
+        """The same for many records at once, given their small columns (`factory.ledger.records`).
 
         Raises:
             ForeignId: a problem id is not 16 hexadecimal digits.

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from factory import durable
-from factory.foreman import Foreman
+from factory.ledger import durable
 from factory.report.counts import Counts
+from factory.scheduling.foreman import Foreman
 
 _LINE_S = 30.0
 _LIVE_S = 0.5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from factory import standing
 from factory.errors import LedgerError
-from factory.lock import is_held
+from factory.ledger import standing
+from factory.ledger.lock import is_held
 from factory.report.counts import Counts, listed
 from factory.report.progress import Snapshot
 from factory.report.summary import table

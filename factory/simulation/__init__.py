@@ -13,7 +13,7 @@
 
 A discrete-event simulation: a heap of things to come, the clock jumps from one to the next. What
 a run would do with real engines is assumed (`assumptions`); what the scheduler does about it is
-not, it is `factory.foreman.Foreman` itself with the recipe's policy. Equal options give equal
+not, it is `factory.scheduling.foreman` itself with the recipe's policy. Equal options give equal
 figures, whatever machine computes them; only the CPU seconds of the foreman are measured.
 
 Not simulated: the ledger, the network, Ray, requests that fail, rollouts cut short as doomed, right

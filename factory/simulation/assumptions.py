@@ -143,7 +143,7 @@ class Scenario:
     keep: int = 4
     """Traces kept per problem; right ones beyond them are surplus."""
     gather_s: float = 0.025
-    """Events gather this long before the foreman hears of them, as in `factory.replica`."""
+    """Events gather this long before the foreman hears of them, as in `factory.crew.replica`."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -172,7 +172,7 @@ def _pool(recipe: Recipe, given: argparse.Namespace) -> tuple[Pool, int | None]:
     from factory.simulation.pool import POOLS, Drawn, Lengths, Recorded
 
     if given.replay is not None:
-        from factory import groups
+        from factory.curation import groups
 
         recorded = Recorded(groups.read(given.replay / "ledger"), seed=given.seed)
         return recorded, len(recorded)

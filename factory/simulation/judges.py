@@ -1,4 +1,4 @@
-"""The verifiers' queue in virtual time: batches as `factory.backlog` makes them."""
+"""The verifiers' queue in virtual time: batches as `factory.crew.backlog` makes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import cycle
 
 import numpy as np
 
-from factory.backlog import BATCH_S
+from factory.crew.backlog import BATCH_S
 from factory.simulation.assumptions import Judging
 from factory.types import RolloutKey
 

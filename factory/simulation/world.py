@@ -17,9 +17,9 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush, heapreplace
 
-from factory import events as ev
-from factory.foreman import Foreman
 from factory.policies import Policy
+from factory.scheduling import events as ev
+from factory.scheduling.foreman import Foreman
 from factory.simulation.assumptions import Scenario
 from factory.simulation.figures import Figures, Use
 from factory.simulation.judges import VirtualJudges

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from factory.errors import LedgerError
 from factory.ledger import scan
-from factory.records import Closed, Partial, Record, frame
+from factory.ledger.records import Closed, Partial, Record, frame
 from factory.types import Problem, Reject, Rollout, RolloutKey, Verdict
 
 Bag = Counter[bytes]

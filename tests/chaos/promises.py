@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from factory import crew
-from factory.records import Partial, Record, frame, unframe
+from factory.ledger.records import Partial, Record, frame, unframe
 from factory.types import Problem, Rollout
 from tests.chaos import check
 from tests.chaos.disk import Disk, Op, Tree, write_tree

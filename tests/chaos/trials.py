@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from factory import run
-from factory.records import Record
+from factory.ledger.records import Record
 from tests.chaos import check
 from tests.chaos.disk import Disk, Op, Some, Tree, Worst, read_tree, write_tree
 from tests.chaos.promises import Known, listening

@@ -33,8 +33,10 @@ from unittest import mock
 
 import yaml
 
-from factory import groups, ledger, plugins, run, sealing, verdicts
+from factory import ledger, plugins, run, verdicts
+from factory.curation import groups
 from factory.engines import scripted
+from factory.ledger import sealing
 from factory.recipe import Recipe
 from factory.sandbox import child
 from factory.sandbox.process import Reply

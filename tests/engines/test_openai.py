@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from factory import plugins
+from factory.crew.replica import Ended, Replica, ReplicaEvent
 from factory.engines import Chunk, EngineDead, Request, RequestRefused
 from factory.engines import openai as module
 from factory.engines.openai import Engine
 from factory.errors import EngineError, PluginError
-from factory.replica import Ended, Replica, ReplicaEvent
 from factory.types import RolloutKey, Sampling
 
 MODEL = Path("data/tiny_model")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from factory.crew.replica import Ended, Progressed, Replica
 from factory.engines import Chunk, EngineInfo, Request, RequestRefused
 from factory.engines.vllm import Engine
 from factory.errors import EngineError
-from factory.replica import Ended, Progressed, Replica
 from factory.types import RolloutKey, Sampling
 
 psutil = pytest.importorskip("psutil")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory import events as ev
 from factory.policies import adaptive, fixed
+from factory.scheduling import events as ev
 from factory.simulation.assumptions import Judging, Losses, Scenario, Speed, Supply
 from factory.simulation.pool import Drawn, Lengths
 from factory.simulation.world import World

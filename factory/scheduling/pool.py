@@ -45,7 +45,7 @@ class Sums:
 
     correct: int = 0
     failed: int = 0
-    """Judged wrong, or cut short by a detector (`factory.doomed`)."""
+    """Judged wrong, or cut short by a detector (`factory.scheduling.doomed`)."""
     ended: int = 0
     """Rollouts that came to an end in any way."""
     tokens: int = 0

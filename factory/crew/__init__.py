@@ -7,7 +7,7 @@
 
 Nobody waits for the driver: a replica holds more requests than it runs at once, and hands over
 its events in batches through one outstanding poll. Judges take batches from one queue
-(`factory.backlog`). Whoever is lost is replaced (`factory.tending`).
+(`factory.crew.backlog`). Whoever is lost is replaced (`factory.crew.tending`).
 
 This module knows neither Ray nor processes: `LocalCrew` runs everything here, `factory.cluster`
 on a Ray cluster.
@@ -20,12 +20,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from factory import plugins
-from factory.backlog import Pair
-from factory.engines import EngineInfo, Request
-from factory.feed import make_judge
-from factory.recipe import Recipe
-from factory.replica import Replica, ReplicaEvent
-from factory.tending import (
+from factory.crew.backlog import Pair
+from factory.crew.replica import Replica, ReplicaEvent
+from factory.crew.tending import (
     CrewEvent,
     Happened,
     Joined,
@@ -36,6 +33,9 @@ from factory.tending import (
     Tending,
     Waiting,
 )
+from factory.engines import EngineInfo, Request
+from factory.feed import make_judge
+from factory.recipe import Recipe
 from factory.types import RolloutKey, Verdict
 
 __all__ = [

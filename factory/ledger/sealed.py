@@ -23,9 +23,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.durable import sync
 from factory.errors import LedgerError
-from factory.records import SEALED, Record, from_row, to_batch
+from factory.ledger.durable import sync
+from factory.ledger.records import SEALED, Record, from_row, to_batch
 
 ROWS = 4096
 """Most rows of a row group."""

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from factory.doomed import Watcher
 from factory.engines import Chunk, Engine, EngineDead, EngineInfo, Request, RequestRefused
+from factory.scheduling.doomed import Watcher
 from factory.types import Completion, FinishReason, Rollout, RolloutKey
 
 # Events gather this long before they are handed over: 40 messages a second at most.

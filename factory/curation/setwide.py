@@ -21,9 +21,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from factory.curation.groups import RANGE_BYTES, Range, Spread, extent, ranges
+from factory.curation.parts import Part, Plan, parts, whole
 from factory.errors import CurateError, EngineError, FactoryError
-from factory.groups import RANGE_BYTES, Range, Spread, extent, ranges
-from factory.parts import Part, Plan, parts, whole
 from factory.quiet import QUIET, SECRETS
 from factory.recipe import Cluster
 

@@ -14,8 +14,8 @@ with real events (`factory.rollouts`); a simulator can drive the same object wit
     Judged(key, outcome)          asks the policy: more rollouts, or close and abort the rest
 
 A problem that the policy defers is parked, and asked about again at every census of the pool
-(`factory.pool`, noted in the ledger); at the end the most promising go on first, as long as the
-policy has budget for them, and the rest is closed.
+(`pool.py`, noted in the ledger); at the end the most promising go on first, as long as the policy
+has budget for them, and the rest is closed.
 
 Who waits for whom: a replica never waits for the foreman, because it holds more rollouts than it
 can run at once (`slots` is set so by the engine); the foreman asks for problems (`Admit`) as soon
@@ -30,7 +30,7 @@ half as many suspects as before, down to none; what ends well is cleared. Alone,
 until a replica is empty and has it to itself; whoever loses two replicas that way, while others end
 well, has its problem set aside. The guilty one of n is found in about log2(n) losses, the others
 lose a little time. Where nothing ends well any more, replicas may be at fault: then it takes
-`_LONELY` losses for every problem that lost one alone (`factory.fence` delays them).
+`_LONELY` losses for every problem that lost one alone (`factory.crew.fence` delays them).
 
 A checker's failure is nobody's wrong answer, but a problem over which it fails `max_unchecked`
 times, and never once can tell, is set aside too.
@@ -43,7 +43,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from factory.events import (
+from factory.policies import DEFERRED, Policy
+from factory.scheduling.events import (
     Abort,
     Action,
     Admit,
@@ -60,11 +61,10 @@ from factory.events import (
     SourceEnded,
     Verify,
 )
-from factory.opened import Opened
-from factory.policies import DEFERRED, Policy
-from factory.pool import Pool
+from factory.scheduling.opened import Opened
+from factory.scheduling.pool import Pool
+from factory.scheduling.waiting import WaitingLine
 from factory.types import RolloutKey
-from factory.waiting import WaitingLine
 
 _CONVICTIONS = 2
 _LONELY = 6

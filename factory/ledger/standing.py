@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.events import History
-from factory.ids import ForeignId, Ids, Numbers, isin, numbers
-from factory.pool import Census, Pool, Sums
-from factory.records import SMALL, Closed, Partial, Record
+from factory.ledger.ids import ForeignId, Ids, Numbers, isin, numbers
+from factory.ledger.records import SMALL, Closed, Partial, Record
+from factory.ledger.segments import Log, scan, walk
 from factory.report.counts import Counts
-from factory.segments import Log, scan, walk
+from factory.scheduling.events import History
+from factory.scheduling.pool import Census, Pool, Sums
 from factory.types import Outcome, Problem, Reject, Rollout, Verdict
 
 Item = TypeVar("Item")

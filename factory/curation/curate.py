@@ -16,12 +16,12 @@ from typing import Any
 from factory import plots
 from factory.card import About, CardFacts, Counts, write_card
 from factory.configs import chosen
-from factory.durable import sync
-from factory.hits import Mark
-from factory.parquet import ShardWriter
-from factory.parts import Part, Plan, parts
+from factory.contamination.hits import Mark
+from factory.curation.parquet import ShardWriter
+from factory.curation.parts import Part, Plan, parts
+from factory.curation.tally import Tally
+from factory.ledger.durable import sync
 from factory.shards import DEFAULT, Origin
-from factory.tally import Tally
 from factory.traces import Group, TraceOptions
 from factory.types import Shard
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from factory.durable import sync
+from factory.ledger.durable import sync
 from factory.shards import Config
 from factory.types import Shard
 

@@ -12,7 +12,7 @@ helper is gone the thread does its work.
 
 A file that a short command left is small, and a run that is started often has many. `BATCH`
 neighbours that are each below `SMALL_BYTES` are put into one of about `LARGE_BYTES` at most, row
-group by row group, in the order in which `factory.segments` lets nothing count twice.
+group by row group, in the order in which `factory.ledger.segments` lets nothing count twice.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from factory import sealed
-from factory.durable import sync
 from factory.errors import LedgerError
-from factory.records import Record, to_batch, unframe
-from factory.segments import Segment, current, listing, sift, start
+from factory.ledger import sealed
+from factory.ledger.durable import sync
+from factory.ledger.records import Record, to_batch, unframe
+from factory.ledger.segments import Segment, current, listing, sift, start
 
 HELPED_BYTES = 8 << 20
 SMALL_BYTES = 4 << 20
@@ -74,7 +74,7 @@ def _start_helper() -> subprocess.Popen[bytes]:
     home = str(Path(__file__).parent.parent)
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", "from factory.sealing import serve; serve()"],
+        [sys.executable, "-P", "-c", "from factory.ledger.sealing import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 
-from factory.wording import flat
+from factory.contamination.wording import flat
 
 LONGEST = 100_000
 """Characters of a program that is still parsed."""

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from factory.prior import Prior
+from factory.scheduling.prior import Prior
 
 Cover = Literal["any", "full"]
 BANDS = 10

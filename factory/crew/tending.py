@@ -1,8 +1,8 @@
 """Every post of a crew is kept filled: who is lost is replaced, what keeps dying is held back.
 
 A replica or a judge that is lost is started again, at once or after a wait that grows
-(`factory.fence`); nobody is given up while the run may still need him. A crew in which nobody is
-left is a run that pauses: `Waiting` says who is missed and what he waits for. Two things end a run
+(`fence.py`); nobody is given up while the run may still need him. A crew in which nobody is left
+is a run that pauses: `Waiting` says who is missed and what he waits for. Two things end a run
 instead, because waiting would not help: an error of configuration, and replicas (or judges) none
 of which could be started even once.
 
@@ -17,12 +17,12 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from factory.backlog import Backlog, Batch, Pair
+from factory.crew.backlog import Backlog, Batch, Pair
+from factory.crew.fence import Fence
+from factory.crew.replica import ReplicaEvent
 from factory.engines import EngineInfo, Request
 from factory.errors import EngineError, FactoryError, SandboxError
-from factory.fence import Fence
 from factory.recipe import Recipe
-from factory.replica import ReplicaEvent
 from factory.types import RolloutKey, Verdict
 
 # Tries of a post that dies at its start without saying why, before anybody was ever at work.

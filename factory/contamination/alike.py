@@ -9,7 +9,7 @@ from itertools import pairwise
 from rapidfuzz import fuzz
 from rapidfuzz.distance import LCSseq, Levenshtein
 
-from factory.wording import GRID, VARIABLE, is_given
+from factory.contamination.wording import GRID, VARIABLE, is_given
 
 NUMBERS = 0.98
 """Share of an item's numbers that a copy has, and has no others in their place."""

@@ -29,10 +29,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.clusters import clusters, sketch
+from factory.curation.clusters import clusters, sketch
 from factory.errors import LedgerError
 from factory.ledger import listing, scan
-from factory.records import Record, frame, unframe
+from factory.ledger.records import Record, frame, unframe
 from factory.seen import question
 from factory.traces import Group
 from factory.types import Problem, Rollout, RolloutKey, Verdict

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from factory.errors import LedgerError
-from factory.records import MARK, Record, behind_marks, next_frame, to_small, unframe
-from factory.sealed import Sealed
+from factory.ledger.records import MARK, Record, behind_marks, next_frame, to_small, unframe
+from factory.ledger.sealed import Sealed
 
 MAGIC = b"trace-ledger 1\n"
 HEAD = MAGIC + MARK

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory import near
-from factory.paths import equations, statements
+from factory.curation.paths import equations, statements
 
 Key = TypeVar("Key", bound=Hashable)
 Prefer = Literal["first", "shortest", "longest", "spread", "different"]

@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pydantic
 
-from factory.leaks import personal_data, secret
+from factory.curation.leaks import personal_data, secret
 from factory.types import Problem, Trace
 
 THINK, THINK_END = "<think>", "</think>"

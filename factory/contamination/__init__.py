@@ -1,6 +1,6 @@
 """Problems that an evaluation set holds, found by wording: exact, edited, or in part.
 
-Text is compared as words (`factory.wording`). A problem is a copy of an evaluation item when
+Text is compared as words (`wording.py`). A problem is a copy of an evaluation item when
 
 - `whole`: it is the item; and where the item is shorter than `ngram` words, it has them in a row
   (but for the request, "Please compute") with nothing but words around and few between;
@@ -30,14 +30,14 @@ from typing import Any, Literal
 
 import pydantic
 
+from factory.contamination.hits import Item, Mark
+from factory.contamination.overlap import Index
+from factory.contamination.wording import wording
 from factory.errors import SourceError
-from factory.hits import Item, Mark
-from factory.overlap import Index
-from factory.records import Record
+from factory.ledger.records import Record
 from factory.sources import hub, jsonl, parquet
 from factory.sources._row import Row
 from factory.types import Problem, Reject
-from factory.wording import wording
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 

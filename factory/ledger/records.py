@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from factory.pool import Census, Sums
+from factory.scheduling.pool import Census, Sums
 from factory.types import Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from factory.pool import Census, Sums
+from factory.scheduling.pool import Census, Sums
 from factory.types import Outcome, RolloutKey
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from factory.configs import chosen
+from factory.contamination.hits import Mark
+from factory.curation.parquet import Packed, Portion
+from factory.curation.tally import Tally
 from factory.errors import CurateError, FactoryError
-from factory.hits import Mark
-from factory.parquet import Packed, Portion
 from factory.shards import Origin
-from factory.tally import Tally
 from factory.traces import Group, TraceOptions, select
 
 GATHER_CHARS = 1_000_000

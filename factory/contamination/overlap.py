@@ -13,10 +13,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from factory.alike import EXCHANGED, UNKNOWN, exchanged, framed, longest, same_problem, window
-from factory.hits import Hit, Item, Method
+from factory.contamination.alike import (
+    EXCHANGED,
+    UNKNOWN,
+    exchanged,
+    framed,
+    longest,
+    same_problem,
+    window,
+)
+from factory.contamination.hits import Hit, Item, Method
+from factory.contamination.wording import VARIABLE, Wording, is_given, wording
 from factory.near import key64
-from factory.wording import VARIABLE, Wording, is_given, wording
 
 COMMON = 64
 """A pair of words in more items than this finds no candidates."""

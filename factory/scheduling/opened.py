@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from factory.events import Finished, History, Judged
 from factory.policies import Tally
-from factory.pool import Pool
+from factory.scheduling.events import Finished, History, Judged
+from factory.scheduling.pool import Pool
 from factory.types import Outcome
 
 

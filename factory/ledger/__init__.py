@@ -1,8 +1,8 @@
 """The durable record of a run.
 
     ledger/000001-000008.parquet  sealed: any Parquet tool reads it; small ones are put into one
-    ledger/000009.log             appended: checksummed frames (`factory.records`)
-    ledger/lock                   the one writer (`factory.lock`)
+    ledger/000009.log             appended: checksummed frames (`records.py`)
+    ledger/lock                   the one writer (`lock.py`)
 
 `append` collects, `commit` makes everything collected durable with one write and one fsync: the
 caller acts on a record only after the commit. Who waits for whom:
@@ -12,7 +12,7 @@ caller acts on a record only after the commit. Who waits for whom:
                                            v  nobody waits, but for `seal` and `close`
                        sealing thread: log -> Parquet, small Parquet files -> larger ones
 
-    readers (`scan`, `factory.standing`) wait for nobody and hold up nobody (`factory.segments`)
+    readers (`scan`, `standing.py`) wait for nobody and hold up nobody (`segments.py`)
 
 What survives what:
 
@@ -28,6 +28,11 @@ What survives what:
     a second writer               refused; one that lost its lock to another stops
 
 Plain POSIX calls only (write, fsync, rename, unlink), so NFS and Lustre will do.
+
+    records.py    what is on record, and its bytes      segments.py  which files count, reading
+    sealing.py    logs -> Parquet, small -> larger      sealed.py    Parquet with checksums
+    standing.py   how a run stands                      ids.py       large sets of ids
+    lock.py       one writer per run                    durable.py   files that are whole or absent
 """
 
 from __future__ import annotations
@@ -38,12 +43,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from factory import sealing
-from factory.durable import make_folder, sync
 from factory.errors import LedgerError
-from factory.lock import Lock
-from factory.records import MARK, Record, frame, unframe
-from factory.segments import HEAD, Segment, current, listing, refuse_damage, scan, start
+from factory.ledger import sealing
+from factory.ledger.durable import make_folder, sync
+from factory.ledger.lock import Lock
+from factory.ledger.records import MARK, Record, frame, unframe
+from factory.ledger.segments import HEAD, Segment, current, listing, refuse_damage, scan, start
 
 __all__ = ["SEGMENT_BYTES", "Ledger", "listing", "scan"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.pool import Census
+from factory.scheduling.pool import Census
 
 # Rates down to one in thousands: hard problems lie close together at the lower end.
 _GRID = np.concatenate(([0.0], np.sin(np.linspace(0, np.pi / 2, 82)[1:-1]) ** 2, [1.0]))

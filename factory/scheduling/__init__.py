@@ -1,0 +1,11 @@
+"""Who generates what, when, and when a problem has enough: no I/O, no clock, no Ray.
+
+foreman.py   the pure scheduler: events in, actions out
+events.py    what it hears and says
+opened.py    a problem at work
+waiting.py   rollouts in the line
+pool.py      what is known of all problems together
+prior.py     how their pass rates are spread
+plan.py      when to give a problem up
+doomed.py    rollouts that are cut short, and those audited; runs in the replica
+"""
