@@ -15,7 +15,7 @@ run: .venv/.cpu
 	$(BIN)/factory run pipelines/quickstart.yaml
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -195,6 +195,7 @@ def _curate(
         ask=chosen.prompt.render,
         verifiers=chosen.verifier_options,
     )
+    groups.sweep(folder)
     screened = contamination.view(scan(folder / "ledger"), chosen.decontaminate)
     plan = Plan(options=chosen.traces, origin=origin, marks=screened.marks)
     with (

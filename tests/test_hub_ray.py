@@ -48,6 +48,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # Without LFS the client would not upload from a worker what this process can count.
         patch.setenv("HF_HUB_DISABLE_XET", "1")
         ray.init(
+            "local",
             num_cpus=2,
             object_store_memory=100 << 20,
             include_dashboard=False,

@@ -332,3 +332,12 @@ def test_everything_set_aside_is_something_left_undone(sums, tmp_path):
     )
     assert done.returncode == 1
     assert "3 problems were set aside" in done.stderr
+
+
+def test_what_a_killed_curation_left_is_swept_away(sums, tmp_path):
+    run.run(sums.recipe(), tmp_path / "run", lambda _: None)
+    for name in (".groups-abc", ".clusters-abc"):
+        (tmp_path / "run" / name).mkdir()
+        (tmp_path / "run" / name / "00000").write_bytes(b"x" * 100)
+    run.make_dataset(tmp_path / "run")
+    assert not list((tmp_path / "run").glob(".*-abc"))

@@ -17,6 +17,7 @@ by what was sampled for a single problem, and by twenty bytes for each problem.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -104,6 +105,12 @@ class Range:
             yield record
         if done < len(self.data):
             raise LedgerError("a range of the ledger was cut or changed while it was read")
+
+
+def sweep(place: Path) -> None:
+    """Remove the scratch folders that a killed curation has left; whoever calls holds the run."""
+    for stale in (*place.glob(".groups-*"), *place.glob(".clusters-*")):
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 def read(folder: Path, bucket_bytes: int = RANGE_BYTES) -> Iterator[Group]:
