@@ -1,6 +1,7 @@
 """The ledger at scale: events per second, memory over a long run, seconds to resume.
 
-    python -m benchmarks.ledger [--rollouts 200000] [--memory 100000] [--seconds 5] [--json]
+    python -m benchmarks.ledger [--rollouts 200000] [--memory 100000] [--seconds 5]
+        [--plot FILE.svg] [--json]
 
 Append: batches of 512 events, each made durable before the next as the driver does it; `rollouts`
 are all rollouts with 12 kB of text, `mix` is a rollout with its verdict and the tokens logged every
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from factory import ledger as module
+from factory import plots
 from factory.ledger import Ledger, sealed, sealing, standing
 from factory.ledger.durable import sync
 from factory.ledger.records import Closed, Partial, Record, frame, to_batch
@@ -270,14 +272,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--place", type=Path, help="a folder on the disk to measure")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="the memory as a chart")
     parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
         print(json.dumps(step(given.step[0], Path(given.step[1]), given.step[2:])))
         return
     result = measure(given)
+    if given.plot is not None:
+        given.plot.write_text(chart(given.rollouts, result), encoding="utf-8")
     if given.json:
         print(json.dumps(result))
+
+
+def chart(rollouts: int, result: dict[str, Any]) -> str:
+    """Memory over a run; how long it takes to resume one."""
+    resumed = f"{rollouts:,} rollouts are resumed in {result['resume']['seconds']:.1f} s"
+    bars = {count: (round(megabytes),) for count, megabytes in result["memory_MB"].items()}
+    title = f"Resident MB of the driver, by rollouts on record ({resumed})"
+    return plots.svg(plots.Chart(name="ledger", title=title, series=("MB",), bars=bars))
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+import factory
 from factory.errors import LedgerError
 from factory.ledger import sealed
 from factory.ledger.durable import sync
@@ -71,7 +72,7 @@ class Helper:
 
 
 def _start_helper() -> subprocess.Popen[bytes]:
-    home = str(Path(__file__).parent.parent)
+    home = str(Path(factory.__file__).parent.parent)
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, "-P", "-c", "from factory.ledger.sealing import serve; serve()"],
