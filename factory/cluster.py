@@ -35,7 +35,7 @@ from factory.crew.fence import Fence
 from factory.crew.replica import ReplicaEvent
 from factory.curation import setwide
 from factory.engines import EngineInfo, Request, Resources
-from factory.errors import EngineError, FactoryError, PublishError
+from factory.errors import ClusterError, EngineError, FactoryError, PublishError
 from factory.quiet import QUIET, SECRETS
 from factory.recipe import Recipe
 from factory.types import RolloutKey, Verdict
@@ -180,6 +180,11 @@ class RayReplica:
         """A place in the cluster: first without the nodes that keep losing replicas."""
         bundles, strategy = _bundles(needs)
         started_here = self._recipe.cluster.address is None
+        if started_here and not await asyncio.to_thread(_any_node):
+            raise ClusterError(
+                "the Ray that this command had started has died (killed? out of memory?); "
+                "everything so far is on record, and the same command goes on from there"
+            )
         if started_here and (lacking := await asyncio.to_thread(_lacking, bundles)):
             raise EngineError(
                 f"a replica needs {_listed(_total(bundles))}; this machine lacks {lacking}. Give "
@@ -308,6 +313,10 @@ def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
         for kind, amount in bundle.items():
             total[kind] += amount
     return dict(total)
+
+
+def _any_node() -> bool:
+    return any(node["Alive"] for node in ray.nodes())
 
 
 def _lacking(bundles: list[dict[str, float]]) -> str:

@@ -5,6 +5,7 @@
       PluginError        no such plug-in, or options it does not take
       SourceError        a source that cannot be read at all (a bad row is a Reject, not an error)
       EngineError        an engine that cannot start or cannot go on
+      ClusterError       the Ray that a run had started for itself is gone
       LedgerError        the run folder cannot be written, is locked, or belongs to another recipe
       CurateError        a problem whose rollouts cannot be made into rows
       SandboxError       a worker process or sandbox that cannot be started
@@ -33,6 +34,10 @@ class SourceError(FactoryError):
 
 class EngineError(FactoryError):
     """An engine cannot start, or cannot go on."""
+
+
+class ClusterError(FactoryError):
+    """The Ray that a run had started for itself is gone, and nothing brings it back."""
 
 
 class LedgerError(FactoryError):

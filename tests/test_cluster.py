@@ -151,6 +151,33 @@ def test_a_replica_larger_than_this_machine_is_an_error_at_once(sums, tmp_path, 
     assert "Traceback" not in done.stderr
 
 
+def test_a_run_whose_own_ray_died_says_so_and_goes_on_with_the_same_command(
+    sums, tmp_path, monkeypatch
+):
+    since = time.time()
+    # By default it takes Ray half a minute to find out, and actors go on meanwhile.
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    monkeypatch.setenv("RAY_health_check_timeout_ms", "500")
+    monkeypatch.setenv("RAY_health_check_failure_threshold", "2")
+    slow = ["--set", "cluster.backend=ray", "--set", "engine.tokens_per_second=8"]
+    job = command(sums.file(), tmp_path / "run", *slow)
+    process = start(*job, log=tmp_path / "log")
+    wait_for(lambda: len(rollouts(tmp_path / "run")) > 20, "rollouts")
+    children = psutil.Process(process.pid).children()
+    (raylet,) = [child for child in children if child.name() == "raylet"]
+    raylet.kill()
+    assert process.wait(timeout=150) == 1, (tmp_path / "log").read_text(encoding="utf-8")
+    assert "the Ray that this command had started has died" in (tmp_path / "log").read_text("utf-8")
+    before = rollouts(tmp_path / "run")
+    again = start(*job, log=tmp_path / "log2")
+    assert again.wait(timeout=200) == 0, (tmp_path / "log2").read_text(encoding="utf-8")
+    counts = rollouts(tmp_path / "run")
+    assert before.keys() <= counts.keys()
+    assert len(counts) == 180
+    assert set(counts.values()) == {1}
+    wait_for(lambda: not left_over(since), "what the dead Ray left to be gone", 60)
+
+
 def test_no_cluster_at_the_address_is_a_clear_error(sums, tmp_path):
     more = ["--set", "cluster.backend=ray", "--set", "cluster.address=127.0.0.1:1"]
     done = subprocess.run(
