@@ -43,6 +43,7 @@ from factory.types import RolloutKey, Verdict
 _OBJECT_STORE_BYTES = 256 << 20
 _STOP_S = 15.0
 _CONNECT_S = 10.0
+_SILENT: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 _SAY_S = 10.0
 # So many replicas lost on a node, each soon after its start, and others are placed elsewhere, if
 # there is room within so many seconds.
@@ -63,13 +64,12 @@ class _JudgeActor(LocalJudge):
 
 def connect(recipe: Recipe, resources: Resources) -> None:
     """Join the recipe's cluster, or start one on this machine that fits the recipe."""
+    if recipe.cluster.address is not None:
+        join(recipe.cluster.address)
+        return
     if ray.is_initialized():
         return
     os.environ.update(QUIET)
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if recipe.cluster.address is not None:
-        _join(recipe.cluster.address, common)
-        return
     needed = recipe.cluster.replicas * resources.cpus + recipe.cluster.judges
     with _apart():
         ray.init(
@@ -77,7 +77,7 @@ def connect(recipe: Recipe, resources: Resources) -> None:
             num_cpus=max(int(needed + 0.999), os.cpu_count() or 1),
             object_store_memory=_OBJECT_STORE_BYTES,
             include_dashboard=False,
-            **common,
+            **_SILENT,
         )
 
 
@@ -98,27 +98,19 @@ def _apart() -> Iterator[None]:
 
 
 def join(address: str) -> None:
-    """Connect to a running cluster, with nothing of ours on it yet.
+    """Connect to a running cluster, unless this process is on one already.
 
     Raises:
         EngineError: there is none.
     """
-    if not ray.is_initialized():
-        os.environ.update(QUIET)
-        _join(address, {"log_to_driver": False, "logging_level": "error"})
-
-
-def _join(address: str, options: dict[str, Any]) -> None:
-    """Connect to a running cluster.
-
-    Raises:
-        EngineError: there is none.
-    """
+    if ray.is_initialized():
+        return
+    os.environ.update(QUIET)
     host, _, port = address.rpartition(":")
     try:
         if host and port.isdigit():  # Ray itself would try for minutes
             socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-        ray.init(address=address, **options)
+        ray.init(address=address, **_SILENT)
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(
             f"no Ray cluster at {address!r}: {error}. Give the address of a running head node "

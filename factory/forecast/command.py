@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from factory import plugins
 from factory.forecast import beside
-from factory.forecast.outlook import BANDS, Outlook, alternatives, histogram, outlook, plain
+from factory.forecast.outlook import BANDS, Outlook, alternatives, histogram, outlook
 from factory.forecast.pilot import Pilot, pilot
 from factory.recipe import Recipe
 
@@ -53,7 +54,7 @@ def _plan(given: Recipe, done: Pilot, outlooks: Sequence[Outlook]) -> dict[str, 
         "pass_rates": [round(share, 4) for share in histogram(done.sampled)],
         "replicas": given.cluster.replicas,
         "gpu_hour_price": given.cluster.gpu_hour_price,
-        "outlooks": [plain(one) for one in outlooks],
+        "outlooks": [asdict(one) for one in outlooks],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -113,8 +113,9 @@ def _simulate(
 ) -> tuple[float, float, float, float]:
     """Solved, traces, rollouts and tokens per problem."""
     keep = given.traces.max_per_problem
+    count = min(problems, PROBLEMS)
     scenario = Scenario(
-        supply=Supply(problems=min(problems, PROBLEMS)),
+        supply=Supply(problems=count),
         replicas=1,
         # How fast it is does not matter here, but that verdicts come while others still run does.
         speed=Speed(start_s=0.0),
@@ -125,7 +126,6 @@ def _simulate(
     built = plugins.build("policy", policy.name, policy.options)
     world = World(scenario, built, Guessed(sampled, seed=seed))
     figures = world.run()
-    count = scenario.supply.problems or 1
     return (
         sum(band.solved for band in figures.bands) / count,
         figures.kept / count,
@@ -146,8 +146,3 @@ def histogram(sampled: Sequence[Sampled]) -> list[float]:
     for rate, weight in zip(learned.rates, learned.weights, strict=True):
         shares[min(int(rate * BANDS), BANDS - 1)] += float(weight)
     return shares
-
-
-def plain(one: Outlook) -> dict[str, Any]:
-    """As JSON holds it."""
-    return asdict(one)

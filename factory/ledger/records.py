@@ -60,13 +60,7 @@ class Closed:
     @property
     def sums(self) -> Sums:
         """What the problem adds to the pool."""
-        return Sums(
-            correct=self.correct,
-            failed=self.failed,
-            ended=self.ended,
-            tokens=self.tokens,
-            right_tokens=self.right_tokens,
-        )
+        return Sums.of(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 _FIRST_LOOK = 256
 _GROWTH = 1.6
@@ -52,6 +53,11 @@ class Sums:
     """Of those."""
     right_tokens: int = 0
     """Of the correct ones."""
+
+    @classmethod
+    def of(cls, counted: Any) -> Sums:
+        """Of something that has counters of these names."""
+        return cls(**{name: getattr(counted, name) for name in cls.__slots__})
 
 
 @dataclass(slots=True, kw_only=True)
