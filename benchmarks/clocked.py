@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +17,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from factory.engines import Chunk, EngineInfo, Request, vllm
 
@@ -33,11 +36,17 @@ class Engine(vllm.Engine):
 
     clock: Path
     """A line of JSON per rollout: when it ended (seconds of the monotonic clock), tokens."""
+    core: int | None = None
+    """The CPU core that the engine's process computes on; by default any that it may use."""
     _file: Any = field(init=False, default=None)
 
     async def start(self) -> EngineInfo:
         info = await vllm.Engine.start(self)
-        self._file = self.clock.open("a", encoding="utf-8")
+        if self.core is not None:
+            for process in psutil.Process().children(recursive=True):
+                for thread in process.threads():
+                    os.sched_setaffinity(thread.id, {self.core})
+        self._file = self.clock.open("a", encoding="utf-8", buffering=1)
         return info
 
     async def generate(self, request: Request) -> AsyncIterator[Chunk]:

@@ -9,12 +9,12 @@ rollout ended, on one clock:
 
     steady    tokens per second between the end of the first 15 % and of the first 70 % of rollouts
     whole     tokens per second from the moment that the engine is ready to the last rollout's end
+              (`first_to_last`)
 
 On a GPU node the engine has the GPU and the factory has the host's CPUs. Here both compute on the
-same cores, so by default the engine's threads have one core to themselves and everything else has
-the others, in both runs alike; with `--shared` everybody shares all cores, and the ratio then also
-holds what verification takes from the engine. The two take turns, so that a noisy machine troubles
-both alike.
+same cores, so by default the engine has one core to itself, in both runs alike, and everything else
+has another one; with `--shared` everybody shares all cores, and the ratio then also holds what
+verification takes from the engine. The two take turns, so that a noisy machine troubles both alike.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from factory.quiet import QUIET
 
 RECIPE = "pipelines/quickstart.yaml"
 STEADY = (0.15, 0.70)
@@ -74,6 +76,13 @@ if __name__ == "__main__":
 """
 
 
+class Cores(NamedTuple):
+    """Who computes where, where they do not share."""
+
+    engine: int
+    rest: int
+
+
 class Ends(NamedTuple):
     """When rollouts ended, in order: seconds and tokens; the first entry is the start."""
 
@@ -92,17 +101,12 @@ class Ends(NamedTuple):
         return sum(self.tokens[first + 1 : last + 1]) / (self.seconds[last] - self.seconds[first])
 
 
-def measure(words: Sequence[str], shared: bool) -> None:
-    """Run Python on `words`, the engine's threads apart from everything else unless shared."""
-    from factory.quiet import QUIET
-
+def measure(words: Sequence[str], core: int | None) -> None:
+    """Run Python on `words`, on one core or on all; give up with its words if it fails."""
     env = {**os.environ, **QUIET, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
+    # vLLM binds no threads of a worker that lives in the engine's own process: taskset does.
     env |= {"PYTHONPATH": ".", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    pinned: list[str] = []
-    if not shared:
-        first, *others = sorted(os.sched_getaffinity(0))
-        env["VLLM_CPU_OMP_THREADS_BIND"] = str(first)
-        pinned = ["taskset", "-c", ",".join(map(str, others or [first]))]
+    pinned = [] if core is None else ["taskset", "-c", str(core)]
     done = subprocess.run(
         [*pinned, sys.executable, *words], check=False, capture_output=True, text=True, env=env
     )
@@ -110,18 +114,22 @@ def measure(words: Sequence[str], shared: bool) -> None:
         raise SystemExit(f"{words[:2]} failed:\n{done.stderr[-3000:]}")
 
 
-def bare(folder: Path, n: int, changes: list[str], shared: bool) -> Ends:
+def bare(folder: Path, n: int, changes: list[str], cores: Cores | None) -> Ends:
     script = folder / "bare.py"
     script.write_text(BARE, encoding="utf-8")
-    measure([str(script), str(folder / "bare.jsonl"), str(n), *changes], shared)
+    measure([str(script), str(folder / "bare.jsonl"), str(n), *changes], cores and cores.engine)
     return Ends.read(folder / "bare.jsonl")
 
 
-def whole_run(folder: Path, changes: list[str], shared: bool) -> Ends:
+def whole_run(folder: Path, changes: list[str], cores: Cores | None) -> Ends:
     clock = folder / "run.jsonl"
     changes = [*changes, "engine.name=benchmarks.clocked", f"engine.clock={clock}"]
+    if cores:
+        changes.append(f"engine.core={cores.engine}")
     sets = [word for change in changes for word in ("--set", change)]
-    measure(["-m", "factory", "run", RECIPE, "--out", str(folder / "run"), *sets], shared)
+    measure(
+        ["-m", "factory", "run", RECIPE, "--out", str(folder / "run"), *sets], cores and cores.rest
+    )
     ends = Ends.read(clock)
     # The engine is ready when the first request goes out: no rollout takes less than this.
     progress = json.loads((folder / "run" / "progress.json").read_text("utf-8"))
@@ -138,11 +146,12 @@ def main() -> None:
     given = parser.parse_args()
     limit = f"limit={given.problems}"
     changes = [limit, "sampling.max_tokens=440", f"policy={{name: fixed, n: {given.n}}}"]
+    cores = None if given.shared else Cores(*sorted(os.sched_getaffinity(0))[:2])
     steady, whole = [], []
     for repeat in range(given.repeats):
         with tempfile.TemporaryDirectory() as folder:
-            a = bare(Path(folder), given.n, changes[:2], given.shared)
-            b = whole_run(Path(folder), changes, given.shared)
+            a = bare(Path(folder), given.n, changes[:2], cores)
+            b = whole_run(Path(folder), changes, cores)
         assert len(a.tokens) == len(b.tokens), "the same rollouts"
         steady.append((a.rate(*STEADY), b.rate(*STEADY)))
         whole.append((a.rate(0, 1), b.rate(0, 1)))
@@ -152,16 +161,17 @@ def main() -> None:
             f"and {whole[-1][1]:,.0f}",
             flush=True,
         )
+    shares = [[round(b / a, 3) for a, b in pairs] for pairs in (steady, whole)]
     figures = {
-        "layout": "shared cores" if given.shared else "the engine on a core of its own",
-        "steady_ratio": round(statistics.median(b / a for a, b in steady), 3),
-        "steady_ratios": [round(b / a, 3) for a, b in steady],
-        "whole_ratio": round(statistics.median(b / a for a, b in whole), 3),
-        "whole_ratios": [round(b / a, 3) for a, b in whole],
+        "steady": statistics.median(shares[0]),
+        "first_to_last": statistics.median(shares[1]),
+        "steady_each": shares[0],
+        "first_to_last_each": shares[1],
         "bare_tokens_per_s": round(statistics.median(a for a, _ in steady)),
         "run_tokens_per_s": round(statistics.median(b for _, b in steady)),
+        "layout": "shared cores" if given.shared else "the engine on a core of its own",
     }
-    print(f"median ratios: steady {figures['steady_ratio']}, whole {figures['whole_ratio']}")
+    print(f"median shares: steady {figures['steady']}, first to last {figures['first_to_last']}")
     if given.json:
         print(json.dumps(figures))
 
