@@ -17,14 +17,10 @@ from factory.scheduling import events as ev
 from factory.scheduling import plan
 from factory.scheduling.foreman import Foreman
 from factory.scheduling.prior import Prior
+from factory.simulation.pool import POOLS
 from factory.types import Outcome, RolloutKey
 
-SHAPES = {
-    # never solved, then Beta(a, b): means .50, .33 and .17 as published for such pools
-    "uniform": (0.0, 1.0, 1.0),
-    "OpenR1-like": (0.10, 0.5, 0.75),
-    "DART hard": (0.20, 0.5, 1.7),
-}
+SHAPES = {"uniform": POOLS["uniform"], "OpenR1-like": POOLS["openr1"], "DART hard": POOLS["hard"]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +46,17 @@ class Drawn:
         return Prior(rates, weights), np.array([lengths[part].mean() for part in parts])
 
 
-def draw(shape: str, problems: int, most: int, seed: int) -> Drawn:
-    """A pool of a published shape; hard problems have longer rollouts, wrong ones longer still."""
+def draw(shape: str, problems: int, most: int, seed: int, luck: int = 0) -> Drawn:
+    """A pool of a published shape; hard problems have longer rollouts, wrong ones longer still.
+
+    Args:
+        seed: of the pass rates.
+        luck: of the rollouts.
+    """
     rng = np.random.default_rng(seed)
-    never, a, b = SHAPES[shape]
+    a, b, never = SHAPES[shape]
     rates = np.where(rng.random(problems) < never, 0.0, rng.beta(a, b, problems))
+    rng = np.random.default_rng((seed, luck))
     right = rng.random((problems, most)) < rates[:, None]
     mean = 3000 * (1.5 - rates[:, None]) * np.where(right, 1.0, 1.3)
     tokens = np.maximum(1, mean * rng.lognormal(-0.18, 0.6, (problems, most))).astype(int)
@@ -191,7 +193,7 @@ def clairvoyant(
         value, reached = _alone(p, each, accept, at_most, gain)
         bound = max(bound, float(prior.weights @ value) + float((price * target).sum()))
         covered = np.array([tenths @ reached[level] for level in levels])
-        price = np.maximum(0, price + 600 / (1 + step / 10) * (target - covered))
+        price = plan.raised(price, step, target - covered, loss)
     return bound
 
 

@@ -1,6 +1,10 @@
 """Faults by the ten thousand: what was lost, repeated, generated again, and what stayed the same.
 
     python -m benchmarks.chaos [--trials N] [--kills N] [--real N] [--seed N] [--json]
+    python -m benchmarks.chaos --trials 30000 --kills 60 --real 20    # the table of the docs
+
+It prints the table of `docs/reliability.md`, and what of the promise was not tried.
+
 
 - crashes: what a death, a torn write or a loss of power may leave at every call to the disk, for
   several ways in which a run goes; states that are equal count once in each way, unless there
@@ -32,8 +36,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import killing, messages, real, sweep
-from tests.chaos.check import digest
+from tests.chaos import check, killing, messages, real, sweep
 from tests.chaos.killing import Killed
 from tests.chaos.trials import Trial
 from tests.conftest import Sums
@@ -164,16 +167,16 @@ def _small_disk(place: Path, recipe: Path, size_kb: int, expected: dict[str, str
     out.mkdir()
     words = killing.command(recipe, small / "run")
     killing.on_small_disk(words, small, out, size_kb=size_kb, read_only=True)
-    met = killing.check.ledger(out / "met" / "run")
-    end = killing.check.ledger(out / "end" / "run")
+    met = check.ledger(out / "met" / "run")
+    end = check.ledger(out / "end" / "run")
     return Killed(
         kills=1,
-        lost=sum((killing.check.bag(met) - killing.check.bag(end)).values()),
-        repeated=killing.check.repeated(end),
-        wrong=tuple(killing.check.wrong(end)),
-        tokens=killing.check.tokens(end),
-        written_again=killing.check.logged(end) - killing.check.tokens(end),
-        identical=digest(out / "end" / "run" / "dataset") == expected,
+        lost=sum((check.bag(met) - check.bag(end)).values()),
+        repeated=check.repeated(end),
+        wrong=tuple(check.wrong(end)),
+        tokens=check.tokens(end),
+        written_again=check.logged(end) - check.tokens(end),
+        identical=check.digest(out / "end" / "run" / "dataset") == expected,
     )
 
 
@@ -196,7 +199,7 @@ def real_job(count: int, seed: int, table: Table) -> dict[str, Any]:
         runs = sorted(place.glob("run-*[0-9]"))
         for folder in runs:
             texts += real.same_texts(folder, place / "whole")
-            same += digest(folder / "dataset") == digest(place / "whole" / "dataset")
+            same += check.digest(folder / "dataset") == check.digest(place / "whole" / "dataset")
     return {"real_texts": dict(texts), "real_runs": len(runs), "real_same_datasets": same}
 
 
@@ -217,18 +220,73 @@ def summary(table: Table) -> dict[str, Any]:
     }
 
 
+NAMES = {
+    "death": "the process is gone at a call",
+    "torn": "the process is gone in the middle of a write",
+    "die": "the process really dies before a call",
+    "died": "the process really dies after a call",
+    "short": "a write is cut short",
+    "SIGKILL of a process": "SIGKILL of driver or judge process, anywhere",
+    "a small disk that is full": "a small disk that is full, then made read-only",
+    "dead": "an actor is dead when it is asked",
+    "dead after": "an actor dies before its answer arrives",
+    "late": "an answer comes late",
+    "twice": "a message comes twice",
+    "late news": "news come late",
+    "standstill": "the driver is suspended for an hour",
+    "clock ahead": "the clock jumps a year ahead",
+    "clock back": "the clock jumps a year back",
+    "power: nothing": "power: nothing unsynced is left",
+    "power: names": "power: names are, contents are not",
+    "power: content": "power: contents are, names are not",
+    "power: some": "power: some of the unsynced is left, in any order",
+    "power: holes": "power: the same, with holes inside of files",
+}
+"""Kinds of fault, in words; the others are their own."""
+PROMISED = {
+    "driver": ("SIGKILL of a process", "main job: driver"),
+    "engine": ("dead", "dead after", "main job: engine"),
+    "verifier": ("SIGKILL of a process", "main job: judge"),
+    "whole node": ("main job: everything", "main job: raylet"),
+    "power loss": ("power: some", "power: names", "torn, then power"),
+    "torn write": ("torn",),
+    "signals": ("main job: SIGTERM", "main job: SIGTERM to all"),
+    "full disk": ("ENOSPC", "a small disk that is full"),
+    "broken disk": ("EIO",),
+    "read-only disk": ("EROFS, for good",),
+    "clock jumps": ("clock ahead", "clock back", "standstill"),
+}
+"""What the promise names, and the kinds of fault that put it to the test."""
+
+
+def untried(table: Table) -> list[str]:
+    """What of the promise was not put to the test, as kind: fault."""
+    return [f"{k}: {f}" for k, faults in PROMISED.items() for f in faults if f not in table]
+
+
 def show(table: Table, bad: list[str], more: dict[str, Any]) -> None:
-    print(f"{'fault':<32}{'trials':>7}{'lost':>6}{'twice':>6}{'again':>8}{'same':>7}{'wrong':>6}")
-    for kind, row in sorted(table.items()):
-        again = f"{row.again / row.tokens:.2%}" if row.tokens else "-"
-        print(
-            f"{kind:<32}{row.trials:>7}{row.lost:>6}{row.repeated:>6}{again:>8}"
-            f"{row.same:>7}{row.wrong:>6}"
-        )
+    """The table as Markdown, for `docs/reliability.md`; then whatever was not as it must be."""
+    sums = summary(table)
+    print(
+        f"{sums['trials']:,} faults. Lost: {sums['lost']}. Twice on record: {sums['duplicated']}.\n"
+    )
+    print("| fault | trials | lost | twice | tokens again | dataset identical |")
+    print("|---|--:|--:|--:|--:|--:|")
+    for kind, row in sorted(table.items(), key=lambda item: NAMES.get(item[0], item[0]).lower()):
+        counted = bool(row.tokens)
+        again = f"{row.again / row.tokens:.2%}" if counted else "-"
+        same = f"{row.same:,}" if counted else "-"
+        name = NAMES.get(kind, kind)
+        print(f"| {name} | {row.trials:,} | {row.lost} | {row.repeated} | {again} | {same} |")
+    if missing := untried(table):
+        print(f"\nnot tried here: {', '.join(missing)}")
+    if sums["wrong"]:
+        wrong = [f"{kind}: {row.wrong}" for kind, row in sorted(table.items()) if row.wrong]
+        print(f"\nnot as it must be: {', '.join(wrong)}")
     for line in bad[:5]:
         print(line)
     for name, value in more.items():
-        print(f"{name}: {value}")
+        print(f"\n{name}: {value}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,12 @@ share counts once, and without what they merely mapped from files. Seconds of CP
 tree as well: where other work is going on, they tell more than the clock. A way is `one` process,
 `ray` (what `factory curate` does with more than a few ranges), or `data`: the same work through
 `ray.data`, for comparison. The texts are short (`--chars`), eight rollouts a problem, half of them
-right. `--full` is 10 million traces. Ledger, range files and dataset lie below `--place`, 1.2 GB
+right. `--full` is 10 million traces; the memory of every run is printed as it goes on, so one of
+10 million shows how little the traces matter:
+
+    python -m benchmarks.curate --traces 100000 --full --ways one --json
+
+Ledger, range files and dataset lie below `--place`, 1.2 GB
 for a million traces, and are deleted at the end.
 """
 
@@ -22,9 +27,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -43,6 +50,8 @@ from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdi
 PER_PROBLEM = 8
 COMMIT = 20_000
 """Records."""
+MARKS = (10_000, 30_000, 100_000, 300_000, *range(1_000_000, 10_000_001, 1_000_000))
+"""Traces at which a line says how it goes."""
 PLAN = Plan(options=TraceOptions(), origin=Origin(sampling=Sampling()))
 ABOUT = About(title="made up", model="none")
 
@@ -148,9 +157,10 @@ WAYS: dict[str, Callable[[Path], Iterable[Part]]] = {"one": one, "ray": ray, "da
 
 
 def child(way: str, ledger: Path) -> None:
-    """Curates, in a process of its own."""
+    """Curates, in a process of its own; a line of JSON at every mark and at the end."""
     began = time.monotonic()
-    result = write(WAYS[way](ledger), ledger.parent / "dataset", PLAN.options, about=ABOUT)
+    made = marked(WAYS[way](ledger))
+    result = write(made, ledger.parent / "dataset", PLAN.options, about=ABOUT)
     done = {
         "seconds": time.monotonic() - began,
         "traces": result.counts.rollouts,
@@ -161,19 +171,37 @@ def child(way: str, ledger: Path) -> None:
     print(json.dumps(done), flush=True)
 
 
+def marked(made: Iterable[Part]) -> Iterator[Part]:
+    """The parts, with a line whenever another mark is passed."""
+    done, left = 0, deque(MARKS)
+    for part in made:
+        done += part.tally.sums["rollouts"]
+        if left and done >= left[0]:
+            while left and done >= left[0]:
+                left.popleft()
+            print(json.dumps({"at": done}), flush=True)
+        yield part
+
+
 def measure(way: str, ledger: Path) -> dict[str, Any]:
-    """What a curation did, and the most memory that it and all it started had."""
+    """What a curation did, and the most memory that it and all it started had, as it went on."""
     words = [sys.executable, "-m", "benchmarks.curate", "--child", way, "--place", str(ledger)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    peak, spent = 0, dict[int, float]()
-    while process.poll() is None:
+    peak, spent, lines, course = 0, dict[int, float](), deque[str](), []
+    reader = Thread(target=lambda: lines.extend(process.stdout or ()))
+    reader.start()
+    while process.poll() is None or lines or reader.is_alive():
         peak = max(peak, look_at_tree(process.pid, spent))
+        while lines:
+            found: dict[str, Any] = json.loads(lines.popleft())
+            if "at" in found:
+                course.append({**found, "peak_mb": peak / 1e6, "cpu_s": sum(spent.values())})
+                print(f"  {way:5} {peak / 1e6:7.0f} MB at {found['at']} traces", flush=True)
         time.sleep(0.5)
-    output = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise SystemExit(f"{way}: exit code {process.returncode}")
-    found: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return {"way": way, "peak_mb": peak / 1e6, "cpu_s": sum(spent.values()), **found}
+    row = {"way": way, "peak_mb": peak / 1e6, "cpu_s": sum(spent.values()), **found}
+    return {**row, "course": course}
 
 
 def look_at_tree(pid: int, spent: dict[int, float]) -> int:

@@ -1,21 +1,22 @@
 """Does an interruption change what is sampled, and how many tokens does it cost?
 
-    python -m benchmarks.interruption [--rollouts 4000] [--real 0] [--json]
+    python -m benchmarks.interruption [--rollouts 4000] [--seeds 5] [--real 0] [--json]
 
 An engine of known length distribution (log-normal, sigma 1; whether a rollout ends is drawn anew at
 every token, so a continuation is a new sample) decodes in lockstep under `factory.crew.replica` as
 it ships. It is killed every so many rollouts with everything in flight, and only what the replica
 had handed over by then is there to continue from. Three ways to deal with that are compared with
-the undisturbed run, by the lengths of all rollouts (two-sample Kolmogorov-Smirnov; the 1 % critical
-value is printed beside the distance), their mean, and the tokens that were generated in vain:
+the undisturbed run, by the lengths of all rollouts (two-sample Kolmogorov-Smirnov: distance and
+asymptotic p-value, one for each seed), their mean, and the tokens that were generated in vain:
 
     continued    as it ships: from the last logged token
     restarted    the same engine, saying that it cannot continue: what is lost starts over
     dropped      every interrupted rollout is given up and another one drawn in its place, as a
                  script does that collects whatever has ended when a worker dies
 
-`--real N` does the first for the tiny model in data/ on the CPU, N rollouts: drained and continued
-every so many tokens, by vLLM itself.
+`--real N` does the first two with vLLM itself and the tiny model in data/ on the CPU: N rollouts
+each, undisturbed twice (what chance alone does), continued, restarted. Everything in flight is lost
+whenever so many rollouts have ended, whatever the clock says: a slow machine only takes longer.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import random
 import statistics
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from factory.crew.replica import Ended, Progressed, Replica
-from factory.engines import Chunk, EngineDead, EngineInfo, Request
-from factory.types import RolloutKey, Sampling
+from factory.engines import Chunk, EngineDead, EngineInfo, Request, Resources
+from factory.types import FinishReason, Message, RolloutKey, Sampling
 
 _CHUNK = 16
+_REAL = ("continued", "restarted")
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class Steps:
             ends = self.world.rng.random() < hazard(at, self.world.mean)
             if ends or self._part[key] == _CHUNK:
                 part, self._part[key] = self._part[key], 0
-                finish = "stop" if ends else None
+                finish: FinishReason | None = "stop" if ends else None
                 self._queues[key].put_nowait(
                     Chunk(token_ids=(7,) * part, num_tokens=part, finish_reason=finish)
                 )
@@ -181,6 +182,19 @@ def _take(world: World, event: Any, flying: set[RolloutKey]) -> None:
             world.lengths[rollout.key] = rollout.completion.num_tokens
 
 
+def p_value(distance: float, one: int, other: int) -> float:
+    """Chance of so large a distance between samples of these sizes from one distribution.
+
+    Kolmogorov's asymptotic series with Stephens' correction (1970); rather large for whole numbers.
+    """
+    root = math.sqrt(one * other / (one + other))
+    scaled = (root + 0.12 + 0.11 / root) * distance
+    if scaled < 0.3:  # where the series does not converge
+        return 1.0
+    terms = ((-1.0) ** (k - 1) * math.exp(-2 * (k * scaled) ** 2) for k in range(1, 101))
+    return min(1.0, max(0.0, 2 * sum(terms)))
+
+
 def ks(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
     """Two-sample Kolmogorov-Smirnov: the distance, and its asymptotic critical value at 1 %."""
     a, b = sorted(one), sorted(other)
@@ -195,134 +209,191 @@ def ks(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
     return distance, 1.628 * math.sqrt((len(a) + len(b)) / (len(a) * len(b)))
 
 
-def synthetic(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of the table: mode x rollouts between two losses x cadence."""
-    rows: list[dict[str, Any]] = []
-    plain = World(given.mean, given.slots, _CHUNK, 0, "continued", random.Random(1))
-    asyncio.run(play(plain, given.rollouts))
-    base = list(plain.lengths.values())
-    plan = [
-        ("continued", every, log) for every in (given.every, given.every // 8) for log in given.log
-    ]
-    plan += [(mode, given.every // 8, 16) for mode in ("restarted", "dropped")]
-    for number, (mode, every, log_every) in enumerate(plan):
-        world = World(given.mean, given.slots, log_every, every, mode, random.Random(100 + number))
-        asyncio.run(play(world, given.rollouts))
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """What one way to deal with losses came to, over the seeds."""
+
+    mode: str
+    loss_every: int
+    log_every: int
+    losses: list[int] = field(default_factory=list)
+    regenerated_share: list[float] = field(default_factory=list)
+    mean_shift: list[float] = field(default_factory=list)
+    ks: list[float] = field(default_factory=list)
+    p: list[float] = field(default_factory=list)
+
+    def add(self, world: World, base: list[int]) -> None:
+        """One seed more, beside the lengths of an undisturbed run."""
         lengths = list(world.lengths.values())
-        distance, critical = ks(base, lengths)
-        kept = sum(lengths)
-        rows.append(
-            {
-                "mode": mode,
-                "loss_every": every,
-                "log_every": log_every,
-                "losses": world.losses,
-                "regenerated_share": round(world.generated / kept - 1, 5),
-                "mean_shift": round(statistics.mean(lengths) / statistics.mean(base) - 1, 4),
-                "ks": round(distance, 4),
-                "ks_critical_1pct": round(critical, 4),
-            }
+        distance, _ = ks(base, lengths)
+        self.losses.append(world.losses)
+        self.regenerated_share.append(round(world.generated / sum(lengths) - 1, 5))
+        shift = statistics.mean(lengths) / statistics.mean(base) - 1
+        self.mean_shift.append(round(shift, 4))
+        self.ks.append(round(distance, 4))
+        self.p.append(float(f"{p_value(distance, len(base), len(lengths)):.2g}"))
+
+    def show(self) -> None:
+        again, shift = map(statistics.mean, (self.regenerated_share, self.mean_shift))
+        print(
+            f"| {self.mode} | {self.loss_every or '-'} | {self.log_every} | "
+            f"{statistics.mean(self.losses):.0f} | {again:.2%} | {shift:+.1%} | "
+            f"{max(self.ks):.3f} | {' '.join(f'{p:.2g}' for p in self.p)} |",
+            flush=True,
         )
-        _print(rows[-1])
+
+
+HEAD = (
+    "| after a loss | a loss every | logged every | losses | tokens again | mean length | "
+    "KS, largest | p, one for each seed |\n|---|--:|--:|--:|--:|--:|--:|---|"
+)
+
+
+def synthetic(given: argparse.Namespace) -> list[Row]:
+    """Rows of the table: mode x rollouts between two losses x cadence."""
+
+    def played(mode: str, every: int, log_every: int, seed: object) -> World:
+        world = World(given.mean, given.slots, log_every, every, mode, random.Random(str(seed)))
+        asyncio.run(play(world, given.rollouts))
+        return world
+
+    seeds = range(given.seeds)
+    bases = [list(played("continued", 0, _CHUNK, ("base", s)).lengths.values()) for s in seeds]
+    often = max(1, given.every // 8)
+    plan = [("continued", every, log) for every in (given.every, often) for log in given.log]
+    plan = [("continued", 0, _CHUNK), *plan, *((m, often, 16) for m in ("restarted", "dropped"))]
+    rows = []
+    print(f"{given.rollouts} made-up rollouts\n\n{HEAD}")
+    for mode, every, log_every in plan:
+        row = Row(mode=mode if every else "undisturbed", loss_every=every, log_every=log_every)
+        for seed in seeds:
+            row.add(played(mode, every, log_every, (mode, every, log_every, seed)), bases[seed])
+        row.show()
+        rows.append(row)
     return rows
 
 
-def _print(row: dict[str, Any]) -> None:
-    told = "same" if row["ks"] < row["ks_critical_1pct"] else "DIFFERS"
-    print(
-        f"{row['mode']:10} loss every {row['loss_every']:>5} rollouts, log_every "
-        f"{row['log_every']:>4}: {row['losses']:>3} losses, regenerated "
-        f"{row['regenerated_share']:8.3%}, mean length {row['mean_shift']:+7.2%}, KS "
-        f"{row['ks']:.4f} (1 %: {row['ks_critical_1pct']:.4f}) {told}",
-        flush=True,
-    )
+class Metered:
+    """A started engine that outlives the replicas in front of it, every token counted."""
+
+    def __init__(self, engine: Any, info: EngineInfo, world: World) -> None:
+        self._engine = engine
+        self._info = info
+        self._world = world
+
+    async def start(self) -> EngineInfo:
+        return replace(self._info, can_continue=self._world.mode == "continued")
+
+    async def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        stream = self._engine.generate(request)
+        try:
+            async for chunk in stream:
+                self._world.generated += chunk.num_tokens
+                yield chunk
+        finally:
+            await stream.aclose()
+
+    def resources(self) -> Resources:
+        return Resources()
+
+    async def abort(self, request: Request) -> bool:
+        done: bool = await self._engine.abort(request)
+        return done
+
+    async def stop(self) -> None: ...  # its next replica has it
 
 
-async def _real(rollouts: int, every_s: float) -> dict[str, Any]:
-    """Lengths of the tiny model's completions, undisturbed and interrupted, by vLLM."""
+async def play_real(
+    world: World, engine: Any, info: EngineInfo, ask: Ask, numbers: Sequence[int]
+) -> None:
+    """The same with an engine that runs by itself: until these rollouts have ended."""
+    waiting = [RolloutKey("p", number) for number in reversed(numbers)]
+    tries: dict[RolloutKey, int] = {}
+    while len(world.lengths) < len(numbers):
+        replica = Replica(Metered(engine, info, world), "r", world.log_every)
+        able = await replica.start()
+        flying: set[RolloutKey] = set()
+        until = len(world.lengths) + (world.loss_every or len(numbers))
+        while len(world.lengths) < min(until, len(numbers)):
+            begin = [waiting.pop() for _ in range(min(world.slots - len(flying), len(waiting)))]
+            flying.update(begin)
+            prefixes = {k: world.prefixes.get(k, []) if able.can_continue else [] for k in begin}
+            replica.submit(ask(key, prefixes[key], tries.get(key, 0)) for key in begin)
+            for event in await replica.poll():
+                _take(world, event, flying)
+        if flying:  # what the replica has not handed over is lost
+            world.losses += 1
+            waiting += sorted(flying)
+            tries.update((key, tries.get(key, 0) + 1) for key in flying)
+        for task in replica._tasks.values():
+            task.cancel()
+        await asyncio.gather(*replica._tasks.values(), return_exceptions=True)
+
+
+Ask = Callable[[RolloutKey, Sequence[int], int], Request]
+
+
+def asking(max_tokens: int) -> Ask:
+    """Requests for the prompts of the quickstart, in turn, without a seed."""
+    with Path("data/quickstart.jsonl").open(encoding="utf-8") as lines:
+        prompts = [str(json.loads(line)["prompt"]) for line in lines]
+    sampling = Sampling(temperature=1.5, top_p=1.0, max_tokens=max_tokens, seed=None)
+
+    def ask(key: RolloutKey, prefix: Sequence[int], tries: int) -> Request:
+        said: Message = {"role": "user", "content": prompts[key.index % len(prompts)]}
+        return Request(
+            key=key, messages=(said,), sampling=sampling, prefix=tuple(prefix), restarts=tries
+        )
+
+    return ask
+
+
+async def real(given: argparse.Namespace) -> list[Row]:
+    """The table for vLLM and the tiny model."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     from factory.engines.vllm import Engine
 
     engine = Engine(model="data/tiny_model", max_num_seqs=64, enforce_eager=True)
     info = await engine.start()
-    with Path("data/quickstart.jsonl").open(encoding="utf-8") as lines:
-        prompts = [json.loads(line)["prompt"] for line in islice(lines, 100)]
-    sampling = Sampling(max_tokens=256, seed=None)
+    ask, numbers = asking(given.max_tokens), range(given.real)
 
-    def ask(index: int, prefix: Sequence[int] = (), restarts: int = 0) -> Request:
-        messages = ({"role": "user", "content": prompts[index % len(prompts)]},)
-        return Request(
-            key=RolloutKey("p", index), messages=messages, sampling=sampling,  # type: ignore[arg-type]
-            prefix=tuple(prefix), restarts=restarts,
-        )  # fmt: skip
+    async def played(mode: str, every: int) -> World:
+        world = World(0.0, 64, _CHUNK, every, mode, random.Random())
+        await play_real(world, engine, info, ask, numbers)
+        return world
 
-    async def sample(interrupt: bool) -> tuple[list[int], int, int]:
-        lengths: dict[int, int] = {}
-        prefixes: dict[int, list[int]] = {}
-        restarts: dict[int, int] = {}
-        todo = list(range(rollouts))
-        interruptions = 0
-        while todo:
-            replica = Replica(engine, "r", 16)
-            replica._info = info
-            batch = todo[: info.slots] if interrupt else todo
-            replica.submit(ask(i, prefixes.get(i, ()), restarts.get(i, 0)) for i in batch)
-            deadline = time.monotonic() + every_s if interrupt else math.inf
-            while replica._tasks and time.monotonic() < deadline:
-                for event in await replica.poll(0.1):
-                    _note(event, lengths, prefixes)
-            if replica._tasks:  # killed: what is not logged is lost
-                for task in list(replica._tasks.values()):
-                    task.cancel()
-                await asyncio.gather(*replica._tasks.values(), return_exceptions=True)
-            for event in replica._events:
-                _note(event, lengths, prefixes)
-            cut = [i for i in batch if i not in lengths]
-            for i in cut:
-                if i in prefixes:
-                    interruptions += 1
-                restarts[i] = restarts.get(i, 0) + 1
-            todo = [i for i in todo if i not in lengths]
-        return list(lengths.values()), interruptions, sum(1 for i in restarts)
-
-    base, _, _ = await sample(False)
-    cut, interruptions, touched = await sample(True)
+    base = list((await played("continued", 0)).lengths.values())
+    print(f"{given.real} rollouts by vLLM, mean length {statistics.mean(base):.0f}\n\n{HEAD}")
+    rows = []
+    for mode, every in (("continued", 0), *((m, given.real_every) for m in _REAL)):
+        row = Row(mode=mode if every else "undisturbed", loss_every=every, log_every=_CHUNK)
+        for _ in range(given.real_seeds):
+            row.add(await played(mode, every), base)
+        row.show()
+        rows.append(row)
     await engine.stop()
-    distance, critical = ks(base, cut)
-    return {
-        "rollouts": rollouts,
-        "interruptions": interruptions,
-        "interrupted_rollouts": touched,
-        "mean_shift": round(statistics.mean(cut) / statistics.mean(base) - 1, 4),
-        "ks": round(distance, 4),
-        "ks_critical_1pct": round(critical, 4),
-    }
-
-
-def _note(event: Any, lengths: dict[int, int], prefixes: dict[int, list[int]]) -> None:
-    match event:
-        case Progressed(key, start, tokens):
-            prefixes.setdefault(key.index, [])[start:] = tokens
-        case Ended(rollout) if rollout.completion.finish_reason != "abort":
-            lengths[rollout.index] = rollout.completion.num_tokens
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rollouts", type=int, default=4000)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--mean", type=float, default=3000.0)
     parser.add_argument("--slots", type=int, default=256)
     parser.add_argument("--every", type=int, default=1000)
     parser.add_argument("--log", type=int, nargs="+", default=[16, 128, 512])
     parser.add_argument("--real", type=int, default=0, metavar="ROLLOUTS")
-    parser.add_argument("--every-s", type=float, default=1.0)
+    parser.add_argument("--real-seeds", type=int, default=1)
+    parser.add_argument("--real-every", type=int, default=24, help="rollouts between two losses")
+    parser.add_argument("--max-tokens", type=int, default=256, help="of a real rollout")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     figures: dict[str, Any] = {"synthetic": synthetic(given) if given.rollouts else []}
     if given.real:
-        figures["vllm"] = asyncio.run(_real(given.real, given.every_s))
-        print(f"vLLM, tiny model: {figures['vllm']}")
+        figures["vllm"] = asyncio.run(real(given))
     if given.json:
-        print(json.dumps(figures))
+        print(json.dumps({name: [asdict(row) for row in rows] for name, rows in figures.items()}))
 
 
 if __name__ == "__main__":

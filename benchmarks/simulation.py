@@ -1,6 +1,7 @@
 """Forecasts beside real runs, and what a simulation of a large cluster costs.
 
-    python -m benchmarks.simulation [--parts scripted,saturation] [--rollouts N] [--json]
+    python -m benchmarks.simulation [--parts scripted,saturation,tail] [--rollouts N] [--json]
+                                    [--pictures DIR]
 
 scripted    runs with the scripted engine at a set pace: one with fixed n is measured and recorded,
             another with the adaptive policy is forecast from it, and then run. Rollouts are the
@@ -10,6 +11,9 @@ vllm        the same with the tiny model: two runs with batches of 16 and 128 gi
             The second is run twice: no forecast is closer than two equal runs are to each other.
 saturation  512 replicas, log-normal lengths (sigma 1), 1 % of the verifications hung, one replica
             in twenty lost per hour: slot use, and CPU seconds of the foreman per virtual second.
+replayed    an adaptive run that there is (`--runs RECORD,ADAPTIVE`), forecast from the record of
+            another with a fixed number of rollouts and the same seeds: tokens, problems, rollouts.
+tail        one replica, few problems: what `haste` of the adaptive policy does to time and tokens.
 scale       1,000 replicas of 256 places, `--rollouts` of them (ten million take a while).
 
 Wall times are from the first replica's readiness to the last verdict.
@@ -20,25 +24,31 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import _pictures
+from factory import plugins
 from factory.curation import groups
 from factory.policies import Policy, adaptive, fixed
+from factory.recipe import load
 from factory.report.progress import Snapshot
 from factory.simulation.assumptions import Judging, Losses, Scenario, Speed, Supply
 from factory.simulation.pool import POOLS, Drawn, Lengths, Recorded
+from factory.simulation.result import summary
 from factory.simulation.world import World
+from factory.types import Outcome
 
-PARTS = ("scripted", "vllm", "saturation", "scale")
+PARTS = ("scripted", "vllm", "replayed", "saturation", "tail", "scale")
 STOP = adaptive.Policy(accept=2, at_most=12)
 STOP_YAML = "policy={name: adaptive, accept: 2, at_most: 12}"
 
@@ -249,6 +259,64 @@ def scale(rollouts: int) -> dict[str, Any]:
     return measured_world(scenario, fixed.Policy(n=8), "scale")
 
 
+def replayed(record: Path, real: Path) -> list[dict[str, Any]]:
+    """A real adaptive run beside what the record of a fixed one foretells."""
+    recipe = load(real / "recipe.yaml", build=False)
+    policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
+    pool = Recorded(groups.read(record / "ledger"), seed=0)
+    scenario = Scenario(
+        supply=Supply(problems=len(pool)),
+        speed=Speed(start_s=0),
+        keep=recipe.traces.max_per_problem,
+    )
+    figures = World(scenario, policy, pool).run()
+    came = groups.read(real / "ledger")
+    rollouts = tokens = solved = 0
+    for group in came:
+        rollouts += len(group.judged)
+        tokens += sum(rollout.completion.num_tokens for rollout, _ in group.judged)
+        solved += any(v is not None and v.outcome is Outcome.CORRECT for _, v in group.judged)
+    row = {
+        "run": real.name,
+        "tokens": tokens,
+        "tokens_forecast": figures.tokens.total,
+        "tokens_off": round(figures.tokens.total / tokens - 1, 4),
+        "rollouts": rollouts,
+        "rollouts_forecast": figures.rollouts + figures.aborted,
+        "solved": solved,
+        "solved_forecast": sum(band.solved for band in figures.bands),
+    }
+    print(", ".join(f"{name} {value}" for name, value in row.items()))
+    return [row]
+
+
+def tail() -> list[dict[str, Any]]:
+    """Small pools on one replica: time against tokens."""
+    rows = []
+    for problems in (60, 400, 1500):
+        for haste in (0.0, 0.5, 1.0):
+            scenario = Scenario(
+                supply=Supply(problems=problems), speed=Speed(start_s=0), judging=Judging(judges=8)
+            )
+            pool = Drawn(POOLS["openr1"], Lengths(), prompt_tokens=200, seed=0)
+            world = World(scenario, adaptive.Policy(accept=4, at_most=16, haste=haste), pool)
+            figures = world.run()
+            rows.append(
+                {
+                    "problems": problems,
+                    "haste": haste,
+                    "wall_s": round(world.now),
+                    "tokens": figures.tokens.total,
+                    "slot_use": round(figures.whole.busy / figures.whole.ready, 3),
+                    "tail_share": round(1 - figures.admitted_s / world.now, 3),
+                    "solved": sum(band.solved for band in figures.bands),
+                    "full": sum(band.full for band in figures.bands),
+                }
+            )
+            print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+    return rows
+
+
 def measured_world(scenario: Scenario, policy: Policy, name: str) -> dict[str, Any]:
     pool = Drawn(POOLS["openr1"], Lengths(), prompt_tokens=200, seed=0)
     world = World(scenario, policy, pool)
@@ -261,6 +329,7 @@ def measured_world(scenario: Scenario, policy: Policy, name: str) -> dict[str, A
         "wall_s": round(wall, 1),
         "cpu_s": round(cpu, 1),
         "rollouts_per_cpu_s": round(rollouts / cpu),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "foreman_share": round(figures.foreman_s / cpu, 3),
         "virtual_s": round(world.now, 1),
         "slot_use_until_last_admitted": round(figures.fed.busy / (figures.fed.ready or 1), 4),
@@ -268,10 +337,14 @@ def measured_world(scenario: Scenario, policy: Policy, name: str) -> dict[str, A
         "slot_use_whole_run": round(figures.whole.busy / figures.whole.ready, 4),
         "replicas_lost": figures.losses,
         "most_open": figures.most_open,
+        "admitted_s": round(figures.admitted_s, 1),
+        "tokens": asdict(figures.tokens),
+        "timeline": summary(figures, scenario, world.now, gpus=1, price=0)["timeline"],
     }
     print(
         f"{name}: {rollouts:,} rollouts in {wall:.0f} s, {cpu:.0f} CPU s "
-        f"({row['rollouts_per_cpu_s']:,} per CPU s, foreman {row['foreman_share']:.0%}); "
+        f"({row['rollouts_per_cpu_s']:,} per CPU s, foreman {row['foreman_share']:.0%}), "
+        f"{row['peak_mb']:,} MB at most; "
         f"slot use {row['slot_use_until_last_admitted']:.1%} until the last problem was admitted; "
         f"foreman {row['foreman_cpu_s_per_virtual_s']:.4f} CPU s per virtual second"
     )
@@ -296,6 +369,8 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=10_000_000, help="of the part scale")
     parser.add_argument("--hours", type=float, default=0.5, help="virtual, of the part saturation")
     parser.add_argument("--problems", type=int, default=120, help="of the part vllm")
+    parser.add_argument("--runs", help="of the part replayed: RECORD,ADAPTIVE")
+    parser.add_argument("--pictures", type=Path, metavar="DIR")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if unknown := sorted({*given.parts.split(",")} - {*PARTS}):
@@ -303,10 +378,14 @@ def main() -> None:
     work: dict[str, Callable[[], Any]] = {
         "scripted": scripted,
         "vllm": lambda: vllm(given.problems),
+        "replayed": lambda: replayed(*map(Path, given.runs.split(","))),
         "saturation": lambda: saturation(given.hours),
+        "tail": tail,
         "scale": lambda: scale(given.rollouts),
     }
     figures = {part: work[part]() for part in given.parts.split(",")}
+    if given.pictures:
+        _pictures.draw(figures, given.pictures)
     if given.json:
         print(json.dumps(figures))
 

@@ -1,7 +1,7 @@
 """Tokens for equal coverage: the policies beside fixed numbers of rollouts, and beside bounds.
 
-    python -m benchmarks.tokens [--problems 3000] [--repeats 5] [--keep DIR]
-                              [--run-problems 360] [--simulated-only] [--json]
+    python -m benchmarks.tokens [--problems 3000] [--lucks 5] [--repeats 20] [--keep DIR]
+                              [--run-problems 360] [--plots DIR] [--simulated-only] [--json]
 
 The claim is never tokens per trace alone, which is cheapest where hard problems are dropped. It is
 tokens for the same coverage: the share of problems with k different correct rollouts, in every
@@ -17,11 +17,18 @@ tenth of the pool by pass rate, within one point of what n rollouts for each pro
 
 Columns: times fewer tokens than fixed n of stopping at k, of the policy, of the best rule for the
 pool's prior (a bound: `factory.scheduling.plan`) and of the best rule for one who is told every
-pass rate (a bound); tokens of the policy over the first bound; the largest loss of coverage in any
-tenth, in points. `full` counts problems with k, `any` also those with one (`policy.cover`). Where a
-bound lies below a goal, no policy can reach that goal on that pool: only another pool, a higher
-pass rate, or cutting rollouts short can. A bound is one of expectations: on one draw of a pool luck
-moves it a little either way; it is reckoned for a loss of one point; the policy plans for less.
+pass rate (a bound); tokens of the policy over the first bound, and what of this is left where the
+prior is known from the start (`known`: the rule that the policy would plan then); the largest loss
+of coverage in any tenth, in points. `full` counts problems with k, `any` also those with one
+(`policy.cover`). Where a bound lies below a goal, no policy can reach that goal on that pool: only
+another pool, a higher pass rate, or cutting rollouts short can. A bound is one of expectations: on
+one draw of a pool luck moves it a little either way; it is reckoned for a loss of one point; the
+policy plans for less.
+
+The last line of `--json` begins with the headline: `saving_vs_n64` and `saving_vs_n16` (four
+correct wanted of each problem, `of` says of which pool), `vs_bayes_optimal` (the worst of all
+lines), `worst_loss_points` (of all lines), `false_aborts` (share of the correct rollouts of the
+tiny model that the default detectors would cut; null where nothing was run for real).
 """
 
 from __future__ import annotations
@@ -37,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import _curves
 from benchmarks._pools import (
     SHAPES,
     Drawn,
@@ -54,7 +62,13 @@ from factory.scheduling import plan
 from factory.scheduling.doomed import Aborts, Watch, Watcher
 from factory.types import Outcome, Problem, Rollout, Verdict
 
-CASES = ((4, 64, "full"), (4, 64, "any"), (4, 16, "full"), (1, 64, "full"), (1, 16, "full"))
+CASES: tuple[tuple[int, int, plan.Cover], ...] = (
+    (4, 64, "full"),
+    (4, 64, "any"),
+    (4, 16, "full"),
+    (1, 64, "full"),
+    (1, 16, "full"),
+)
 GOALS = {64: 5.0, 16: 2.5}
 CORRECT = Outcome.CORRECT
 Sample = dict[str, dict[int, tuple[Rollout, Outcome]]]
@@ -62,23 +76,24 @@ Sample = dict[str, dict[int, tuple[Rollout, Outcome]]]
 RECIPE = "pipelines/quickstart.yaml"
 HEAD = (
     f"{'pool':<12} {'k':>2} {'n':>3} {'cover':<5} {'goal':>5} {'stop@k':>7} {'policy':>7} "
-    f"{'bound':>7} {'told':>7} {'/bound':>7} {'loss':>6}"
+    f"{'bound':>7} {'told':>7} {'/bound':>7} {'known':>6} {'loss':>6}"
 )
 
 
 def compare(
     name: str, pools: list[Drawn], k: int, n: int, cover: plan.Cover, *, bounds: bool = True
 ) -> dict[str, Any]:
-    """One line of the table; several pools are the same one in other orders."""
+    """One line of the table; several pools are the same one in other orders, or with other luck."""
     policy: Any
     sums = {"fixed": 0.0, "stop": 0.0, "policy": 0.0}
-    lost = []
+    lost, covered = [], []
     for pool in pools:
         base, stop = fixed(pool, n), stop_at(pool, k, n)
         policy = adaptive.Policy(accept=k, at_most=n, cover=cover)
         done = World(pool, policy, slots=320).play()
         order = np.argsort(pool.rates, kind="stable")
         levels = {k} if cover == "full" else {1, k}
+        covered.append([y.coverage(order, k) for y in (base, done)])
         lost.append([base.coverage(order, v) - done.coverage(order, v) for v in sorted(levels)])
         for key, result in (("fixed", base), ("stop", stop), ("policy", done)):
             sums[key] += float(result.tokens.sum())
@@ -91,29 +106,54 @@ def compare(
         "stop_at_k": round(sums["fixed"] / sums["stop"], 2),
         "policy": round(sums["fixed"] / sums["policy"], 2),
         "worst_loss_points": round(100 * float(np.mean(lost, axis=0).max()), 2),
+        "coverage_fixed": np.mean(covered, axis=0)[0].round(4).tolist(),
+        "coverage_policy": np.mean(covered, axis=0)[1].round(4).tolist(),
     }
     if not bounds:
         return figures
     prior, costs = pools[0].spread()
-    told = {"accept": k, "at_most": n, "loss": 0.01, "cover": cover}
-    bound = plan.make(prior, costs=costs, steps=1000, **told).bound
+    told: dict[str, Any] = {"accept": k, "at_most": n, "loss": 0.01, "cover": cover}
+    bound = plan.make(prior, costs=costs, steps=300, **told).bound
+    rule = plan.make(prior, costs=costs, **told | {"loss": policy.loss}).cost
     best = clairvoyant(prior, costs, **told)
     unit = sum(pool.tokens.mean() * len(pool.rates) for pool in pools)
     return figures | {
         "bound": round(sums["fixed"] / (bound * unit), 2),
         "told_every_rate": round(sums["fixed"] / (best * unit), 2),
         "over_bound": round(sums["policy"] / (bound * unit), 3),
+        "rule_over_bound": round(rule / bound, 3),
+    }
+
+
+def headline(figures: dict[str, Any]) -> dict[str, Any]:
+    """What the whole comes to, in few figures."""
+    lines = [*figures["simulated"], *figures.get("replayed", [])]
+    pool = "tiny model" if "replayed" in figures else "OpenR1-like"
+    of = {
+        line["n"]: line["policy"]
+        for line in lines
+        if (line["pool"], line["k"], line["cover"]) == (pool, 4, "full")
+    }
+    strict = figures.get("aborts", [{}])[0]
+    return {
+        "of": pool,
+        "saving_vs_n64": of[64],
+        "saving_vs_n16": of[16],
+        "vs_bayes_optimal": max(line.get("over_bound", 0.0) for line in lines),
+        "worst_loss_points": max(line["worst_loss_points"] for line in lines),
+        "false_aborts": strict.get("false_aborts_of_correct"),
     }
 
 
 def told(row: dict[str, Any]) -> str:
     if "bound" not in row:  # repeats: the chance of a new text falls as one goes on
-        row = {**row, "bound": "-", "told_every_rate": "-", "over_bound": "-"}
+        none = ("bound", "told_every_rate", "over_bound", "rule_over_bound")
+        row = {**row, **dict.fromkeys(none, "-")}
     beyond = row["bound"] != "-" and row["bound"] < row["goal"]
     return (
         f"{row['pool']:<12} {row['k']:>2} {row['n']:>3} {row['cover']:<5} {row['goal']:>5} "
         f"{row['stop_at_k']:>7} {row['policy']:>7} {row['bound']:>7} {row['told_every_rate']:>7} "
-        f"{row['over_bound']:>7} {row['worst_loss_points']:>6}"
+        f"{row['over_bound']:>7} {row['rule_over_bound']:>6} {row['worst_loss_points']:>6}"
         + ("  goal beyond the bound" if beyond else "")
     )
 
@@ -160,7 +200,7 @@ def for_real(folder: Path, repeats: int, limit: int) -> tuple[list[Any], dict[st
         for k, n, cover in CASES:
             lines.append(compare(name, orders, k, n, cover, bounds=not distinct))
             print(told(lines[-1]), flush=True)
-    return lines, run_for_real(folder, judged, limit), aborts(judged)
+    return lines, run_for_real(folder, judged, limit) if limit else {}, aborts(judged)
 
 
 def run_for_real(folder: Path, judged: Sample, limit: int) -> dict[str, Any]:
@@ -240,18 +280,22 @@ def first_find(text: str, options: Aborts, pace: float) -> int | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--problems", type=int, default=3000, help="of a simulated pool")
-    parser.add_argument("--repeats", type=int, default=5, help="orders of the replay")
+    parser.add_argument("--lucks", type=int, default=5, help="with which a pool is simulated")
+    parser.add_argument("--repeats", type=int, default=20, help="orders of the replay")
     parser.add_argument("--keep", type=Path, help="a folder to keep the real runs in")
-    parser.add_argument("--run-problems", type=int, default=360, help="of the run for real")
+    parser.add_argument("--plots", type=Path, help="a folder for charts (needs matplotlib)")
+    parser.add_argument(
+        "--run-problems", type=int, default=360, help="of the run for real; 0: none"
+    )
     parser.add_argument("--simulated-only", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     print(HEAD)
     simulated = []
     for shape in SHAPES:
-        pool = draw(shape, given.problems, 64, seed=1)
+        pools = [draw(shape, given.problems, 64, seed=1, luck=i) for i in range(given.lucks)]
         for k, n, cover in CASES:
-            simulated.append(compare(shape, [pool], k, n, cover))
+            simulated.append(compare(shape, pools, k, n, cover))
             print(told(simulated[-1]), flush=True)
     figures: dict[str, Any] = {"simulated": simulated}
     if not given.simulated_only:
@@ -259,8 +303,10 @@ def main() -> None:
             keep = given.keep or Path(folder)
             replayed, of_run, cuts = for_real(keep, given.repeats, given.run_problems)
         figures |= {"replayed": replayed, "run": of_run, "aborts": cuts}
+    if given.plots:
+        _curves.draw(figures, given.plots)
     if given.json:
-        print(json.dumps(figures))
+        print(json.dumps(headline(figures) | figures))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--limit", type=int, metavar="N", help="at most N problems")
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/NAME)")
     run.add_argument("--dry-run", action="store_true", help="show what would run, start nothing")
+    run.add_argument(
+        "--retry-set-aside",
+        action="store_true",
+        help="open the problems again that were set aside, once what made them fail is mended",
+    )
     check.add_argument("--recipe-only", action="store_true", help="read no source")
 
     judge = add("judge", judge_file)
@@ -89,8 +94,8 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--set", action="append", default=[], metavar="KEY.KEY=VALUE")
     plan.add_argument("--limit", type=_count, metavar="N", help="of the run: at most N problems")
     plan.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (runs/NAME)")
-    plan.add_argument("--sample", type=_count, default=64, metavar="N", help="pilot problems (64)")
-    plan.add_argument("--rollouts", type=_count, default=8, metavar="N", help="of each (8)")
+    plan.add_argument("--sample", type=_count, default=96, metavar="N", help="pilot problems (96)")
+    plan.add_argument("--rollouts", type=_count, default=6, metavar="N", help="of each (6)")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
 
     add("list", list_plugins)
@@ -139,7 +144,7 @@ def run_recipe(arguments: argparse.Namespace) -> int:
         print(given.to_yaml(), end="")
         print(f"# would run in {folder}")
         return 0
-    result = run.run(given, folder, _say)
+    result = run.run(given, folder, _say, retry_set_aside=arguments.retry_set_aside)
     if result.dataset is None:
         _say(f"{folder}: stopped; the same command goes on from here")
         return 1
@@ -150,7 +155,7 @@ def run_recipe(arguments: argparse.Namespace) -> int:
     if failed := result.counts.closed["set aside"]:
         _say(
             f"{failed} problems were set aside, as generating or judging kept failing: "
-            f"{folder}/ledger says why"
+            f"{folder}/ledger says why, and --retry-set-aside tries them again"
         )
     return 1 if failed else 0
 

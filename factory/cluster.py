@@ -3,7 +3,8 @@
 One actor per replica, in a placement group of its own (the GPUs of a tensor- or pipeline-parallel
 replica lie together, or node by node where the engine says they may spread); one actor per judge
 on CPUs. The same code runs on a cluster that is started here for the run and on one that is given
-by its address. What the actors do is in `factory.crew.replica` and `factory.verdicts`.
+by its address (`factory.crew.own_ray` keeps the former alive as long as it is needed). What the
+actors do is in `factory.crew.replica` and `factory.verdicts`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import ray
-from ray._private import services
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util.placement_group import (
     PlacementGroup,
@@ -30,7 +30,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from factory import plugins
-from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle
+from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle, own_ray
 from factory.crew.fence import Fence
 from factory.crew.replica import ReplicaEvent
 from factory.curation import setwide
@@ -45,6 +45,7 @@ _STOP_S = 15.0
 _CONNECT_S = 10.0
 _SILENT: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 _SAY_S = 10.0
+_WATCH_S = 0.5
 # So many replicas lost on a node, each soon after its start, and others are placed elsewhere, if
 # there is room within so many seconds.
 _AVOIDED_AT = 3
@@ -57,9 +58,22 @@ Done = TypeVar("Done")
 class _ReplicaActor(LocalReplica):
     """A replica in a process of its own."""
 
+    def __init__(self, recipe: Recipe, name: str) -> None:
+        super().__init__(recipe, name)
+        if recipe.cluster.address is None:
+            own_ray.ignore_sigterm()
+
+    async def start(self) -> EngineInfo:
+        own_ray.unblock_sigterm()
+        return await super().start()
+
 
 class _JudgeActor(LocalJudge):
     """A judge in a process of its own, with its worker process beside it."""
+
+    async def start(self) -> None:
+        own_ray.unblock_sigterm()
+        await super().start()
 
 
 def connect(recipe: Recipe, resources: Resources) -> None:
@@ -71,7 +85,7 @@ def connect(recipe: Recipe, resources: Resources) -> None:
         return
     os.environ.update(QUIET)
     needed = recipe.cluster.replicas * resources.cpus + recipe.cluster.judges
-    with _apart():
+    with own_ray.apart():
         ray.init(
             address="local",  # also where another Ray runs on this machine
             num_cpus=max(int(needed + 0.999), os.cpu_count() or 1),
@@ -79,22 +93,6 @@ def connect(recipe: Recipe, resources: Resources) -> None:
             include_dashboard=False,
             **_SILENT,
         )
-
-
-@contextlib.contextmanager
-def _apart() -> Iterator[None]:
-    """Start Ray's processes in sessions of their own.
-
-    Otherwise a SIGTERM to the process group of the run, as batch systems send it, would kill Ray
-    before anything could be put on record. (They still die with this process: the kernel sees to
-    it.) Ray has no option for it; if a later version starts them otherwise, all is as without.
-    """
-    plain = services.ConsolePopen
-    services.ConsolePopen = partial(plain, start_new_session=True)
-    try:
-        yield
-    finally:
-        services.ConsolePopen = plain
 
 
 def join(address: str) -> None:
@@ -173,10 +171,7 @@ class RayReplica:
         bundles, strategy = _bundles(needs)
         started_here = self._recipe.cluster.address is None
         if started_here and not await asyncio.to_thread(_any_node):
-            raise ClusterError(
-                "the Ray that this command had started has died (killed? out of memory?); "
-                "everything so far is on record, and the same command goes on from there"
-            )
+            raise ClusterError(own_ray.DIED)
         if started_here and (lacking := await asyncio.to_thread(_lacking, bundles)):
             raise EngineError(
                 f"a replica needs {_listed(_total(bundles))}; this machine lacks {lacking}. Give "
@@ -226,6 +221,8 @@ class RayReplica:
         await _answer(self._actor.drain.remote())
 
     async def stop(self) -> None:
+        if own_ray.has_died():
+            return  # nobody answers any more, and Ray waits for a minute
         if self._actor is not None:
             # An engine has processes of its own: ask first, so that it takes them along.
             await _ask_to_stop(self._actor)
@@ -262,7 +259,8 @@ class RayJudge:
         return verdicts
 
     async def stop(self) -> None:
-        await _ask_to_stop(self._actor)
+        if not own_ray.has_died():
+            await _ask_to_stop(self._actor)
 
 
 class RayCrew(Crew):
@@ -279,6 +277,13 @@ class RayCrew(Crew):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.getsignal(number))
         await super().start()
+        if self._recipe.cluster.address is None:
+            self.spawn(self._watch(), "ray")
+
+    async def _watch(self) -> None:
+        while not own_ray.has_died():
+            await asyncio.sleep(_WATCH_S)
+        raise ClusterError(own_ray.DIED)
 
     def make_replica(self, name: str) -> ReplicaHandle:
         return RayReplica(self._recipe, name, self._fences, partial(self.waiting, name))

@@ -59,13 +59,23 @@ def shingles(tokens: Sequence[str], size: int = SHINGLE) -> NDArray[np.uint64]:
     if not tokens:
         return np.empty(0, dtype=np.uint64)
     hashes = np.array(rensa.RMinHash.hash_token_sets([list(tokens)])[0], dtype=np.uint64)
-    size = min(size, len(hashes))
-    runs = np.zeros(len(hashes) - size + 1, dtype=np.uint64)
+    return _distinct(_runs(hashes, min(size, len(hashes))))
+
+
+def _runs(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
+    runs = np.zeros(max(0, len(hashes) - size + 1), dtype=np.uint64)
     for offset in range(size):
         runs = _mix(runs + hashes[offset : offset + len(runs)])
-    runs.sort()  # np.unique takes five times as long for so few
-    distinct: NDArray[np.uint64] = runs[np.append(True, runs[1:] != runs[:-1])]
-    return distinct
+    return runs
+
+
+def _distinct(runs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Sorts in place; np.unique takes five times as long for so few."""
+    runs.sort()
+    new = np.empty(len(runs), dtype=np.bool_)
+    new[:1] = True
+    np.not_equal(runs[1:], runs[:-1], out=new[1:])
+    return runs[new]
 
 
 def shingles_of_many(
@@ -79,9 +89,7 @@ def shingles_of_many(
     hashed = rensa.RMinHash.hash_token_sets([list(tokens) for tokens in texts])
     hashes = np.array([value for one in hashed for value in one], dtype=np.uint64)
     lengths = np.array([len(one) for one in hashed])
-    runs = np.zeros(len(hashes) - size + 1, dtype=np.uint64)
-    for offset in range(size):
-        runs = _mix(runs + hashes[offset : offset + len(runs)])
+    runs = _runs(hashes, size)
     text = np.repeat(np.arange(len(texts)), lengths)
     inside = text[: len(runs)] == text[size - 1 :]  # the others run into the next text
     runs, text = runs[inside], text[: len(runs)][inside]
@@ -116,20 +124,37 @@ def sketch(text: str) -> Sketch:
 
 def sketch_words(tokens: Sequence[str]) -> Sketch:
     """The sketch of a text already cut into words."""
+    return sketches([tokens])[0]
+
+
+def sketches(texts: Sequence[Sequence[str]]) -> list[Sketch]:
+    """As `sketch_words`, of some texts at once: for short ones in a fraction of the time."""
     import rensa
 
-    found = shingles(tokens)
-    ends = np.array([0, len(found)], dtype=np.uint64)
-    rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(found, ends, NUM_PERM, SEED)
-    return Sketch(shingles=found, signature=np.array(rows.to_rows()[0], dtype=np.uint32))
+    hashed = rensa.RMinHash.hash_token_sets([list(tokens) for tokens in texts])
+    hashes = np.array([value for one in hashed for value in one], dtype=np.uint64)
+    runs, start = _runs(hashes, SHINGLE), 0
+    found = []
+    for one in hashed:
+        end = start + len(one)
+        if len(one) < SHINGLE:
+            found.append(_runs(hashes[start:end], len(one))[: len(one)])
+        else:
+            found.append(_distinct(runs[start : end - SHINGLE + 1]))
+        start = end
+    counts = np.array([len(one) for one in found], dtype=np.uint32)
+    rows = signatures(np.concatenate([np.empty(0, np.uint64), *found]), counts)
+    return [Sketch(shingles=one, signature=row) for one, row in zip(found, rows, strict=True)]
 
 
 def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
     """Shared shingles / all shingles; two empty texts are the same text."""
     if not len(a) and not len(b):
         return 1.0
-    shared = len(np.intersect1d(a, b, assume_unique=True))
-    return shared / (len(a) + len(b) - shared)
+    both = np.concatenate((a, b))
+    both.sort(kind="stable")  # merges what is sorted already
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
+    return shared / (len(both) - shared)
 
 
 def similarity(a: Sketch, b: Sketch, threshold: float) -> float:

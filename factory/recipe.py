@@ -19,6 +19,7 @@ from factory import plugins
 from factory.contamination import Decontamination
 from factory.curation import leaks
 from factory.errors import PluginError, RecipeError
+from factory.scheduling.branching import Branching
 from factory.scheduling.doomed import Aborts
 from factory.traces import TraceOptions
 from factory.types import Message, Problem, Sampling
@@ -158,6 +159,8 @@ class Recipe(Section):
     policy: Plugin = Plugin(name="fixed")
     aborts: Aborts = Aborts()
     """Which rollouts are cut short as doomed; none, unless detectors are named."""
+    branching: Branching = Branching()
+    """Which rollouts part from earlier ones; none, unless it says after how many."""
     verifiers: tuple[Plugin, ...] = Field(min_length=1)
     """The first judges every problem that does not name another one of them."""
     judging: Judging = Judging()
@@ -195,7 +198,12 @@ class Recipe(Section):
         for source in self.sources:
             plugins.build("source", source.name, source.options)
         plugins.build("policy", self.policy.name, self.policy.options)
-        plugins.build("engine", self.engine.name, self.engine.options)
+        engine = plugins.build("engine", self.engine.name, self.engine.options)
+        if self.branching.after and not getattr(engine, "can_branch", False):
+            raise ValueError(
+                f"branching.after must be 0 with engine {self.engine.name!r}, which cannot go on "
+                f"from tokens or does not tell how unsure it was, got {self.branching.after}"
+            )
         for verifier in self.verifiers:
             plugins.build("verifier", verifier.name, verifier.options)
         return self

@@ -35,6 +35,7 @@ from dataclasses import replace
 
 from factory import plugins
 from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left, Waiting
+from factory.crew.meter import Meter
 from factory.crew.muster import Muster
 from factory.crew.replica import Broke, Drained, Ended, Progressed, ReplicaEvent
 from factory.engines import Request
@@ -42,7 +43,8 @@ from factory.errors import FactoryError, LedgerError
 from factory.feed import Feed
 from factory.ledger import Ledger
 from factory.ledger.records import Audit, Closed, Partial, Record
-from factory.ledger.standing import OpenProblem, Standing
+from factory.ledger.standing import Standing
+from factory.ledger.unfinished import OpenProblem
 from factory.recipe import Recipe
 from factory.report.progress import Display
 from factory.scheduling import events as ev
@@ -78,6 +80,10 @@ class Driver:
         self._crew = crew
         self._display = display
         policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
+        metered = getattr(policy, "gpu_hours", None) is not None
+        engine = plugins.build("engine", recipe.engine.name, recipe.engine.options)
+        self._meter = Meter(engine.resources().gpus, on=metered)
+        policy = recipe.branching.gate(policy)
         self._foreman = Foreman(policy, pool=copy.deepcopy(standing.pool))
         self._armed = self._arm()
         self._can_continue: dict[str, bool] = {}
@@ -114,6 +120,7 @@ class Driver:
             self._display.stopped()
             if self._stopping:
                 await self._drain()
+            self._work(last=True)
         except LedgerError:
             raise  # nothing can be put on record any more
         except FactoryError:
@@ -130,6 +137,7 @@ class Driver:
         for item in crew_events:
             events += self._record(item)
         events += self._admit()
+        events += self._work()
         await asyncio.to_thread(self._ledger.commit)
         self._act(self._foreman.handle(*events))
         for line in self._muster.news(self._unjudged):
@@ -160,10 +168,12 @@ class Driver:
             case Joined():
                 self._can_continue[item.replica] = item.info.can_continue
                 self._muster.joined(item.replica)
+                self._meter.joined(item.replica)
                 self._display.joined(item.replica)
                 return [ev.ReplicaReady(item.replica, item.info.slots)]
             case Left():
                 self._can_continue.pop(item.replica, None)
+                self._meter.left(item.replica)
                 self._display.note(f"{item.replica} is gone ({item.reason}); replacing it")
                 if self._muster.left(item.replica, item.reason):
                     self._display.idle()
@@ -175,6 +185,13 @@ class Driver:
                 return [e for event in item.events for e in self._record_one(event)]
             case JudgedBatch():
                 return [self._record_verdict(v) for v in item.verdicts if self._is_unjudged(v.key)]
+
+    def _work(self, *, last: bool = False) -> list[ev.Event]:
+        """Puts on record for how long replicas were alive, from time to time."""
+        if (piece := self._meter.piece(last=last)) is None:
+            return []
+        self._append(piece)
+        return [ev.Worked(piece.gpu_ms / 1000)]
 
     def _record_one(self, event: ReplicaEvent) -> list[ev.Event]:
         match event:
@@ -216,6 +233,7 @@ class Driver:
             aborted,
             doomed=aborted and bool(rollout.doomed),
             num_tokens=rollout.completion.num_tokens,
+            forked=rollout.forked,
         )
 
     def _audit(self, rollout: Rollout, outcome: Outcome | None) -> None:
@@ -227,6 +245,7 @@ class Driver:
                 detector=rollout.doomed,
                 outcome=outcome,
                 at=rollout.doomed_at,
+                rest=rollout.length - rollout.doomed_at if outcome else 0,
             )
         )
         before, self._armed = self._armed, self._arm()
@@ -241,13 +260,16 @@ class Driver:
     def _record_verdict(self, verdict: Verdict) -> ev.Event:
         open_ = self._standing.open.get(verdict.problem_id)
         rollout = open_.unjudged.get(verdict.index) if open_ else None
+        if open_ is not None and verdict.index in open_.doubted:
+            verdict = replace(verdict, replaces=open_.doubted[verdict.index])
         correct = verdict.outcome is Outcome.CORRECT
         repeat = bool(correct and open_ and rollout and open_.is_repeat(rollout))
         self._append(verdict)
         if rollout is not None and rollout.doomed:
             self._audit(rollout, verdict.outcome)
         self._unjudged -= 1
-        return ev.Judged(verdict.key, verdict.outcome, repeat)
+        forked = rollout is not None and rollout.forked
+        return ev.Judged(verdict.key, verdict.outcome, repeat, forked)
 
     def _admit(self) -> list[ev.Event]:
         events: list[ev.Event] = []
@@ -316,7 +338,24 @@ class Driver:
             sampling=self._recipe.sampling,
             watch=self._recipe.aborts.watch(self._armed, key, self._recipe.sampling.seed),
         )
-        return self._interrupted(request, action.replica) if action.interrupted else request
+        if action.interrupted:
+            request = self._interrupted(request, action.replica)
+        branching = self._recipe.branching
+        if branching.lends(key.index):
+            return replace(request, branching=branching)
+        return self._forked(request) if branching.forks(key.index) else request
+
+    def _forked(self, request: Request) -> Request:
+        """The request as a fork, where there is something to part from."""
+        pid, index = request.key
+        found = self._recipe.branching.pick(index, self._standing.open[pid].lenders)
+        if found is None:
+            return request
+        branch, shared = found
+        if not request.prefix:  # what it takes over is on record as what it has written so far
+            shared_part = Partial(problem_id=pid, index=index, start=0, token_ids=tuple(shared))
+            self._append(shared_part)
+        return replace(request, prefix=request.prefix or tuple(shared), branch=branch)
 
     def _interrupted(self, request: Request, replica: str) -> Request:
         """The request again: as prompt and logged tokens, where the engine can go on from them."""

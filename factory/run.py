@@ -28,8 +28,9 @@ from factory.curation import groups, setwide
 from factory.curation.curate import CurateResult, write
 from factory.curation.parts import Plan
 from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
-from factory.ledger import Ledger, durable, scan, standing
+from factory.ledger import Ledger, durable, reopening, scan, standing
 from factory.recipe import Recipe
+from factory.report.aborts import Found
 from factory.report.counts import Counts, listed
 from factory.report.progress import Display, Snapshot
 from factory.rollouts import Driver
@@ -61,12 +62,15 @@ def run(
     folder: Path,
     say: Callable[[str], None],
     takes: Callable[[str], bool] = lambda _: True,
+    *,
+    retry_set_aside: bool = False,
 ) -> Result:
     """Start or resume the run of a recipe in `folder`, and write its dataset.
 
     Args:
         say: takes lines for the person who waits.
         takes: whether a problem, by its id, is taken at all; it counts towards the limit anyway.
+        retry_set_aside: open every problem again that was set aside.
 
     Raises:
         FactoryError: the run cannot start or go on; its ledger is intact.
@@ -74,6 +78,8 @@ def run(
     result = None
     with Ledger(folder / "ledger") as ledger:
         freeze(given, folder)
+        if retry_set_aside:
+            say(f"{folder}: {reopening.reopen(ledger)} problems that were set aside are open again")
         state = standing.read(ledger.folder)
         say(f"{folder}: {_where(state)}")
         judge = feed.make_judge(given)
@@ -305,7 +311,7 @@ def _where(state: standing.Standing) -> str:
     if not state.counts.problems:
         return "a new run"
     return (
-        f"resuming: {len(state.closed)} problems done, {len(state.open)} open, "
+        f"resuming: {state.counts.closed.total()} problems done, {len(state.open)} open, "
         f"{state.counts.rollouts} rollouts on record"
     )
 
@@ -338,6 +344,7 @@ def _about(chosen: Recipe, counts: Counts, screened: contamination.View) -> Abou
         eval_sets={one.name: one.place for one in chosen.decontaminate.against},
         comparison=chosen.decontaminate.how,
         kept_out=screened.kept_out,
+        aborts={name: Found() for name in chosen.aborts.detectors} | counts.found,
     )
 
 

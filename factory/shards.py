@@ -18,6 +18,11 @@ import pyarrow as pa
 from factory.traces import Selection, TraceOptions, take_apart
 from factory.types import Completion, Message, Outcome, Problem, Sampling, Trace
 
+ONE_PROBLEM = 64
+"""Rollouts of which is kept in mind what several configs ask for, one after the other."""
+_JSON = json.JSONEncoder(ensure_ascii=False)
+_SORTED_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
+
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 DEFAULT_SCHEMA = pa.schema(
@@ -196,14 +201,18 @@ def withheld_row(trace: Trace, origin: Origin, rule: str) -> dict[str, Any]:
 def trace_uuid(trace: Trace, origin: Origin) -> str:
     """Names a rollout: the same in every config and every version of the dataset."""
     rollout = trace.rollout
-    parts = [trace.problem.id, rollout.model, origin.sampling_json(), rollout.index]
-    name = json.dumps(parts, ensure_ascii=False)
+    return _uuid(trace.problem.id, rollout.model, origin.sampling_json(), rollout.index)
+
+
+@lru_cache(maxsize=ONE_PROBLEM)
+def _uuid(problem_id: str, model: str, sampling: str, index: int) -> str:
+    name = _JSON.encode([problem_id, model, sampling, index])
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def to_json(value: Any) -> str:
     """Free-form values as a column: text, since a struct would differ from row to row."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return _SORTED_JSON.encode(value)
 
 
 def finite(number: float | None) -> float | None:
@@ -211,6 +220,7 @@ def finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
+@lru_cache(maxsize=ONE_PROBLEM)
 def reply_text(completion: Completion) -> str:
     """The assistant's turn, its reasoning inline; as it came where the tags are malformed."""
     reply = take_apart(completion.text, completion.reasoning)

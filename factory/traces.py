@@ -108,6 +108,9 @@ class Selection:
     """What holds for the problem as a whole."""
     mark: Mark | None = None
     """What the evaluation sets say of it."""
+    told: list[Trace] = field(default_factory=list)
+    """Complete rollouts found right or wrong, by index: evidence for or against what they say.
+    None where none is right, or the problem is barred; what is withheld is left out."""
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -159,7 +162,20 @@ def select(group: Group, options: TraceOptions, mark: Mark | None = None) -> Sel
         withheld=withheld,
         barred=barred,
         mark=mark,
+        told=[] if barred else _told(traces, withheld),
     )
+
+
+def _told(traces: list[Trace], withheld: dict[int, str]) -> list[Trace]:
+    judged = (Outcome.CORRECT, Outcome.INCORRECT)
+    found = [
+        trace
+        for trace in traces
+        if trace.verdict.outcome in judged
+        and trace.rollout.index not in withheld
+        and not flaw(trace)
+    ]
+    return found if any(t.verdict.outcome is Outcome.CORRECT for t in found) else []
 
 
 def flaw(trace: Trace, options: Quality = COMPLETE) -> Flaw | None:
@@ -229,7 +245,9 @@ def _traces(group: Group) -> list[Trace]:
     """Every rollout that came to an end, with what its problem as a whole tells."""
     ended = [(r, v) for r, v in group.judged if r.completion.finish_reason in ("stop", "length")]
     ended.sort(key=lambda pair: pair[0].index)
-    outcomes = [v.outcome for _, v in ended if v is not None and v.outcome.judged]
+    judged = [(r, v.outcome) for r, v in ended if v is not None and v.outcome.judged]
+    # A fork is no sample of the pass rate: what it began with was drawn for another one.
+    outcomes = [outcome for rollout, outcome in judged if not rollout.forked]
     rate = outcomes.count(Outcome.CORRECT) / len(outcomes) if outcomes else None
     return [
         Trace(
@@ -248,4 +266,4 @@ def _text(trace: Trace) -> Text[int]:
     """What is compared with the other traces; a lone surrogate could not be hashed."""
     completion = trace.rollout.completion
     text = f"{completion.reasoning or ''}\n{completion.text}".encode("utf-8", "replace").decode()
-    return Text(trace.rollout.index, text, completion.num_tokens)
+    return Text(trace.rollout.index, text, trace.rollout.length)

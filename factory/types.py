@@ -115,7 +115,26 @@ class Completion:
     finish_reason: FinishReason = "stop"
     prompt_tokens: int = 0
     num_tokens: int = 0
-    """Tokens generated, reasoning included."""
+    """Tokens generated for it, reasoning included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """What a rollout took from an earlier one, or can lend a later one.
+
+    Only where a recipe asks for it (`factory.scheduling.branching`).
+    """
+
+    parent: int | None = None
+    """Index of the rollout, of the same problem, that this one is a fork of."""
+    shared: int = 0
+    """Tokens that it took from there: it begins with them, and they are not counted in its
+    completion's `num_tokens`."""
+    trunk: tuple[int, ...] = ()
+    """Its first tokens, up to the last of `points`."""
+    points: tuple[tuple[int, float], ...] = ()
+    """Where it was least sure how to go on: tokens before that place, and the entropy there in
+    nats; the least sure place first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +163,22 @@ class Rollout:
     cut there if its finish reason is `abort`, else it was audited and ran on."""
     doomed_at: int = 0
     """Tokens written when it was found."""
+    branch: Branch | None = None
+    """None: neither a fork, nor one that others may fork from."""
 
     @property
     def key(self) -> RolloutKey:
         return RolloutKey(self.problem_id, self.index)
+
+    @property
+    def forked(self) -> bool:
+        """Whether it began with another rollout's tokens: no sample of the pass rate then."""
+        return self.branch is not None and self.branch.parent is not None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the whole text, those taken from another rollout included."""
+        return self.completion.num_tokens + (self.branch.shared if self.branch else 0)
 
 
 class Outcome(StrEnum):
@@ -221,7 +252,8 @@ class Trace:
     num_generations: int
     """Rollouts of this problem that came to an end (aborted ones are not counted)."""
     pass_rate: float | None
-    """Correct / judged over the rollouts of this problem; None if none could be judged."""
+    """Correct / judged over the rollouts of this problem, forks left out; None if none could be
+    judged."""
     cluster: str = ""
     """Id of the first of the problems that nearly repeat this one; empty where none was sought."""
 

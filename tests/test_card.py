@@ -1,6 +1,8 @@
+import ast
 import datetime
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from factory.card import About, CardFacts, Counts, card_text, size_category, write_card
 from factory.card.left_out import MEANINGS as RULES
+from factory.card.left_out import SET_ASIDE
 from factory.configs import CONFIGS
 from factory.configs.columns import MEANINGS
 from factory.curation.distinct import MEANINGS as REPEATS
@@ -112,8 +115,8 @@ def test_the_configs_are_explicit_and_counts_are_left_out():
         "| old | - | variant | flagged | 1 |",
         "| math 1 | 2,400 | 3,900 | 100 |",
         "| - | 400 | 300 | 500 |",
-        "| a\\|b.jsonl | malformed | 1 |",
-        "| b.jsonl | duplicate | 1,200 |",
+        "| a\\|b.jsonl | malformed | the row could not be read in its file | 1 |",
+        "| b.jsonl | duplicate | the question of an earlier row, and its answer | 1,200 |",
         "| temperature | 0.7 |",
         "| vllm | 0.32.0 |",
         "- AI-MO/NuminaMath-1.5",
@@ -219,3 +222,25 @@ def test_any_text_gives_a_valid_header_and_whole_tables(title, recipe, dropped):
 )
 def test_size_categories(rows, name):
     assert size_category(rows) == name
+
+
+def test_a_row_that_became_no_problem_is_shown_with_the_meaning_of_its_rule():
+    lines = card_text(FACTS).splitlines()
+    assert f"| b.jsonl | no_answer | {SET_ASIDE['no_answer']} | 3 |" in lines
+    unknown = replace(FACTS, about=replace(ABOUT, rejects={"c": {"of_a_newer_version": 2}}))
+    assert "| c | of_a_newer_version | - | 2 |" in card_text(unknown).splitlines()
+
+
+def test_every_rule_by_which_a_row_is_set_aside_has_a_meaning():
+    # `contaminated` and what the foreman says are put together from other words.
+    found = {"contaminated", "contaminated_variant", "refused", "set_aside"}
+    for path in Path("factory").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func).rpartition("Reject.")[2]
+                place = {"BadRow": 0, "Repeat": 0, "_reject": 1, "of": 1, "excluded": 2}
+                given = node.args[place[called] :][:1] if called in place else []
+                given += [k.value for k in node.keywords if called == "Reject" and k.arg == "rule"]
+                found |= {one.value for one in given if isinstance(one, ast.Constant)}
+    assert found == set(SET_ASIDE)
+    assert all(meaning and "|" not in meaning for meaning in SET_ASIDE.values())

@@ -17,6 +17,7 @@ import pytest
 
 from factory.ledger import scan
 from factory.ledger.records import Partial
+from factory.report.progress import Snapshot
 from factory.report.status import status
 from factory.types import Rollout, Verdict
 from tests.test_run import digests, rollouts
@@ -124,6 +125,42 @@ def test_term_to_the_process_group_drains_before_ray_ends(sums, tmp_path):
     wait_for(lambda: not left_over(since), "Ray to be gone", 60)
 
 
+def test_term_to_every_process_of_the_job_drains_as_well(sums, tmp_path):
+    """As Slurm sends it: Ray and the replica live until what was being written is on record."""
+    since = time.time()
+    folder = tmp_path / "run"
+    slow = ["--set", "cluster.backend=ray", "--set", "engine.tokens_per_second=6", "--limit", "6"]
+    job = command(sums.file(), folder, *slow)
+    process = start(*job, "--set", "cluster.log_every=100000", log=tmp_path / "log")
+    wait_for(lambda: running(folder) >= 16, "rollouts in flight")
+    time.sleep(5)
+    assert not any(isinstance(r, Partial) for r in records(folder)), "nothing is logged on the way"
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    assert {"raylet", "gcs_server"} <= {one.name() for one in family}
+    for one in reversed(family):
+        one.terminate()
+    assert process.wait(timeout=120) == 1
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "stopped; the same command goes on from here" in said
+    assert "replica-0 is gone" not in said
+    assert "Traceback" not in said
+    logged = {r.key: r.token_ids for r in records(folder) if isinstance(r, Partial)}
+    assert len(logged) >= 8
+    wait_for(lambda: not left_over(since), "Ray to be gone", 60)
+
+    again = start(*job, log=tmp_path / "log2")
+    assert again.wait(timeout=200) == 0, (tmp_path / "log2").read_text(encoding="utf-8")
+    texts = {r.key: r.completion.text for r in records(folder) if isinstance(r, Rollout)}
+    assert len(texts) == 36
+    for key, tokens in logged.items():
+        assert texts[key].startswith("".join(map(chr, tokens)))
+
+
+def running(folder):
+    snapshot = Snapshot.read(folder)
+    return snapshot.running if snapshot else 0
+
+
 def records(folder):
     return scan(folder / "ledger") if (folder / "ledger").exists() else ()
 
@@ -151,22 +188,19 @@ def test_a_replica_larger_than_this_machine_is_an_error_at_once(sums, tmp_path, 
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_whose_own_ray_died_says_so_and_goes_on_with_the_same_command(
-    sums, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+def test_a_run_whose_own_ray_died_says_so_and_goes_on_with_the_same_command(sums, tmp_path, victim):
+    """At once, though its actors would take the dead raylet for alive, and live on."""
     since = time.time()
-    # By default it takes Ray half a minute to find out, and actors go on meanwhile.
-    monkeypatch.setenv("RAY_health_check_period_ms", "500")
-    monkeypatch.setenv("RAY_health_check_timeout_ms", "500")
-    monkeypatch.setenv("RAY_health_check_failure_threshold", "2")
     slow = ["--set", "cluster.backend=ray", "--set", "engine.tokens_per_second=8"]
     job = command(sums.file(), tmp_path / "run", *slow)
     process = start(*job, log=tmp_path / "log")
     wait_for(lambda: len(rollouts(tmp_path / "run")) > 20, "rollouts")
     children = psutil.Process(process.pid).children()
-    (raylet,) = [child for child in children if child.name() == "raylet"]
-    raylet.kill()
+    (part,) = [child for child in children if child.name() == victim]
+    part.kill()
     assert process.wait(timeout=150) == 1, (tmp_path / "log").read_text(encoding="utf-8")
+    wait_for(lambda: not left_over(since), "the actors to be gone", 20)
     assert "the Ray that this command had started has died" in (tmp_path / "log").read_text("utf-8")
     before = rollouts(tmp_path / "run")
     again = start(*job, log=tmp_path / "log2")
@@ -175,7 +209,7 @@ def test_a_run_whose_own_ray_died_says_so_and_goes_on_with_the_same_command(
     assert before.keys() <= counts.keys()
     assert len(counts) == 180
     assert set(counts.values()) == {1}
-    wait_for(lambda: not left_over(since), "what the dead Ray left to be gone", 60)
+    wait_for(lambda: not left_over(since), "everything to be gone", 30)
 
 
 def test_no_cluster_at_the_address_is_a_clear_error(sums, tmp_path):

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.interruption import World, hazard, ks, play
+from benchmarks.interruption import World, hazard, ks, p_value, play, play_real
 from factory import run
-from factory.engines import EngineDead, scripted
+from factory.engines import EngineDead, Request, scripted
 from factory.ledger import scan
 from factory.ledger.records import Partial
 from factory.report.progress import Snapshot
 from factory.report.status import status
-from factory.types import Rollout
+from factory.types import Rollout, Sampling
 from tests.test_run import quiet
 
 
@@ -144,3 +144,39 @@ def test_the_hazard_is_that_of_the_log_normal():
         alive *= 1 - hazard(at, 400.0)
     assert alive < 1e-3
     assert mean == pytest.approx(400, rel=0.01)
+
+
+def test_the_chance_of_a_distance_is_that_of_kolmogorovs_table():
+    for scaled, chance in ((1.358, 0.05), (1.628, 0.01), (1.949, 0.001)):
+        distance = scaled / (10**6 / 2) ** 0.5
+        assert p_value(distance, 10**6, 10**6) == pytest.approx(chance, rel=0.02)
+    assert p_value(0.0, 50, 50) == 1
+    assert p_value(1.0, 50, 50) < 1e-20
+
+
+@pytest.mark.parametrize("mode", ["continued", "restarted"])
+def test_an_engine_that_runs_by_itself_is_interrupted_by_what_has_ended(sums, tmp_path, mode):
+    """Its tokens are counted, and where it may it goes on from those that were handed over."""
+    script, sizes = tmp_path / "own.jsonl", [60 + 20 * number for number in range(24)]
+    sums.write(script, [{"prompt": f"say {n}", "completions": ["x" * n]} for n in sizes])
+    asked: Counter[bool] = Counter()
+
+    def ask(key, prefix, tries):
+        asked[bool(prefix)] += 1
+        said = {"role": "user", "content": f"say {sizes[key.index]}"}
+        return Request(
+            key=key, messages=(said,), sampling=Sampling(), prefix=tuple(prefix), restarts=tries
+        )
+
+    async def go(world):
+        engine = scripted.Engine(script=str(script), tokens_per_second=400, slots=8)
+        await play_real(world, engine, await engine.start(), ask, range(24))
+
+    world = World(0.0, 8, 16, 3, mode, random.Random(1))
+    asyncio.run(go(world))
+    assert sorted(world.lengths.values()) == sizes
+    assert world.losses >= 2
+    assert world.generated >= sum(sizes)
+    assert bool(asked[True]) == (mode == "continued")
+    if mode == "restarted":
+        assert world.generated > 1.05 * sum(sizes)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from factory import run
 from factory.ledger import scan, standing
 from factory.ledger.records import Audit
+from factory.report.aborts import Found
 from factory.report.counts import Counts
 from factory.report.status import status
 from factory.scheduling.doomed import Aborts, Watch, Watcher
@@ -149,7 +150,9 @@ def test_a_detector_that_cuts_what_is_correct_is_switched_off():
     assert armed() == ("loop", "room")
     audit(Outcome.UNPARSABLE, 1)
     assert armed() == ("room",)  # 1 of 50
-    assert counts.false_aborts == "loop: 1,000 cut, 1 of 50 audited correct = 2.0%"
+    assert counts.false_aborts == (
+        "loop: 1,000 cut, 1 of 50 audited correct = 2.0% (0.4% to 10.5%), about 0 tokens saved"
+    )
     audit(Outcome.INCORRECT, 50)
     assert armed() == ("loop", "room")  # 1 of 100
 
@@ -200,6 +203,42 @@ def test_doomed_rollouts_are_cut_audited_and_told(sums, tmp_path):
         line for line in "\n".join(status(tmp_path / "run")).splitlines() if "found doomed" in line
     ]
     assert f"loop: {len(cut)} cut, 0 of {len(audited)} audited correct = 0.0%" in line
+    rest = [r.completion.num_tokens - r.doomed_at for r in audited]
+    saved = round(len(cut) * sum(rest) / len(audited))
+    assert saved > 0
+    assert f"about {saved:,} tokens saved" in line
+    assert counts.found["loop"] == Found(
+        cut=len(cut), audited=len(audited), audited_correct=0, audited_rest=sum(rest)
+    )
+    card = (tmp_path / "run" / "dataset" / "README.md").read_text(encoding="utf-8")
+    shown = counts.found["loop"].false
+    assert f"| loop | {len(cut)} | {len(audited)} | {shown} | {saved:,} |" in card
+    live = Counts()  # the same, record by record
+    for record in scan(tmp_path / "run" / "ledger"):
+        live.add(record)
+    assert live.found == counts.found
+
+
+@pytest.mark.parametrize(
+    ("correct", "audited", "low", "high"),
+    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_the_interval_of_a_share(correct, audited, low, high):
+    found = Found(cut=5, audited=audited, audited_correct=correct)
+    assert found.interval == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_card_shows_detectors_that_found_nothing(sums, tmp_path):
+    Talkers(sums).run(tmp_path / "run", "aborts.span=9000")
+    card = (tmp_path / "run" / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert "| loop | 0 | 0 | none audited | - |" in card
 
 
 def test_a_run_switches_off_a_detector_that_spoils_it(sums, tmp_path, capsys):
@@ -218,3 +257,4 @@ def test_nothing_is_cut_unless_asked_for(sums, tmp_path):
     assert not any(r.doomed for r in rollouts)
     assert state.counts.aborted == 0
     assert state.counts.false_aborts == ""
+    assert "cut short" not in (tmp_path / "run" / "dataset" / "README.md").read_text("utf-8")

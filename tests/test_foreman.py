@@ -163,9 +163,9 @@ def test_the_evidence_against_a_poisoned_problem_is_what_the_engine_said_last():
     closed: list[ev.Action] = []
     name = "r"
     for _ in range(9):
-        if RolloutKey("good", 0) in f._running[name]:
+        if RolloutKey("good", 0) in f._berths[name].running:
             closed += f.handle(ev.Finished(RolloutKey("good", 0)))
-        if RolloutKey("bad", 0) in f._running[name]:
+        if RolloutKey("bad", 0) in f._berths[name].running:
             closed += lose(f, name, "CUDA error: illegal address")
             name += "'"
     (close,) = (a for a in closed if isinstance(a, ev.Close))

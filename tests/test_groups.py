@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
+from array import array
 
 import msgspec
 import pytest
@@ -104,7 +105,7 @@ def test_standing_of_an_open_problem_is_what_the_foreman_needs(tmp_path):
             ledger.append(record)
     state = standing.read(tmp_path)
     open_ = state.open[problem.id]
-    assert open_.prefixes == {1: [5, 6, 7]}
+    assert open_.prefixes == {1: array("i", [5, 6, 7])}
     assert open_.unjudged == {2: done[1]}
     history = open_.history()
     assert (history.ended, history.correct, history.unjudged, history.partial) == (
@@ -193,10 +194,34 @@ def test_a_ledger_of_an_earlier_version_reads_with_what_it_lacks_left_empty(tmp_
     assert group.judged == [(rollout, verdict(rollout, Outcome.CORRECT))]
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_the_extent_is_about_what_the_records_take(tmp_path, sealed):
+    write(tmp_path / "ledger", problems=200)
+    if sealed:
+        with Ledger(tmp_path / "ledger") as ledger:
+            ledger.seal()
+    size = sum(len(frame(record)) for record in scan(tmp_path / "ledger"))
+    assert 0.7 * size < groups.extent(tmp_path / "ledger") < 1.5 * size
+
+
+def test_ranges_are_about_as_large_whatever_the_ledger(tmp_path, monkeypatch):
+    monkeypatch.setattr(groups, "_BUCKETS", 4)
+    largest = {}
+    for problems in (40, 400):
+        folder = tmp_path / str(problems)
+        write(folder / "ledger", problems=problems)
+        found = list(groups.ranges(folder / "ledger", 10_000, map))
+        largest[problems] = max(len(one.data) for one in found)
+        assert [name for one in found for name in one.clusters] == [
+            group.cluster for one in found for group in one.groups()
+        ]
+    assert largest[400] < 1.5 * largest[40] < 30_000
+
+
 def test_a_log_sealed_since_the_listing_is_no_error(tmp_path):
     write(tmp_path / "ledger", problems=2)
     (tmp_path / "ledger" / "000000.log").symlink_to("gone")
-    assert groups._size(tmp_path / "ledger") > 0
+    assert groups.extent(tmp_path / "ledger") > 0
 
 
 def test_a_missing_ledger_is_a_clear_error(tmp_path):

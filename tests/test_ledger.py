@@ -20,7 +20,7 @@ from factory.errors import LedgerError
 from factory.ledger import Ledger, records, scan
 from factory.ledger import lock as locks
 from factory.ledger.lock import Lock, is_held
-from factory.ledger.records import MARK, Closed, Partial, frame, from_row, to_row, unframe
+from factory.ledger.records import MARK, Closed, Partial, Reopened, frame, from_row, to_row, unframe
 from factory.ledger.segments import MAGIC
 from factory.types import Completion, Outcome, Problem, Reject, Rollout, Verdict
 
@@ -46,6 +46,7 @@ RECORDS = [
     ),
     Reject(source="f.jsonl", row="7", rule="no_answer", reason="no answer"),
     Closed(problem_id="a" * 16, reason="complete"),
+    Reopened(problem_id="a" * 16, reason="set aside: why", source="f", row="1", cut=1, tokens=9),
 ]
 
 
@@ -85,7 +86,7 @@ def test_sealed_file_is_a_plain_parquet_table(tmp_path):
     (path,) = tmp_path.glob("*.parquet")
     table = pq.read_table(path)
     assert table["kind"].to_pylist() == [
-        "problem", "partial", "rollout", "verdict", "reject", "closed"
+        "problem", "partial", "rollout", "verdict", "reject", "closed", "reopened"
     ]  # fmt: skip
     assert table["outcome"].to_pylist()[3] == "unsure"
     assert not list(tmp_path.glob("*.tmp"))

@@ -68,13 +68,13 @@ def test_how_a_run_stands_is_read_while_files_are_put_together(tmp_path, monkeyp
     with Ledger(tmp_path) as ledger:
         ledger.append(Problem(id="f" * 16, prompt="q"))
         ledger.seal()
-    real = standing._of
+    real = standing.records_of
 
     def between_the_passes(*given):
         sealing.compact(tmp_path, current(tmp_path)[:-1])
         return real(*given)
 
-    monkeypatch.setattr(standing, "_of", between_the_passes)
+    monkeypatch.setattr(standing, "records_of", between_the_passes)
     state = standing.read(tmp_path)
     assert (tmp_path / "000001-000004.parquet").exists()
     assert list(state.open) == ["f" * 16]

@@ -38,6 +38,14 @@ def test_similarity_is_exact_or_below_the_threshold(a, b, threshold):
 
 
 @settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from(VOCABULARY), max_size=12), max_size=5))
+def test_sketches_of_many_are_those_of_each(many):
+    for tokens, sketch in zip(many, near.sketches(many), strict=True):
+        assert np.array_equal(sketch.shingles, near.shingles(tokens))
+        assert np.array_equal(sketch.signature, near.sketch_words(tokens).signature)
+
+
+@settings(deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_case_width_and_blanks_do_not_matter_symbols_do(a, b):
     assert near.words(f"{a}  {b}\n") == near.words(f" {a}\t{b}")

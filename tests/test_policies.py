@@ -188,6 +188,13 @@ def test_who_is_told_every_rate_pays_less_than_who_knows_the_prior():
     assert clairvoyant(prior, np.ones(len(prior.rates)), **told) < made.bound
 
 
+@pytest.mark.parametrize("shape", [(0.5, 0.75), (0.5, 1.7), (1.0, 1.0)])
+def test_what_is_planned_and_what_nobody_can_beat_lie_close_together(shape):
+    """Were the prices of hard tenths not found, the bound would lie a tenth too low."""
+    made = plan.make(Prior.beta(*shape), accept=4, at_most=64, cover="full")
+    assert made.bound <= made.cost < 1.02 * made.bound
+
+
 def test_an_idle_rule_is_never_planned_for_problems_that_all_succeed():
     prior = Prior(np.array([0.5, 0.9]), np.array([0.5, 0.5]))
     made = plan.make(prior, accept=2, at_most=16, loss=0.0)

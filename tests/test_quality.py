@@ -137,6 +137,19 @@ def test_rows_rules_and_short_repeats_are_no_loop(text):
     assert repeated(text) == 0.0
 
 
+@given(st.text("ab. ", max_size=12), st.text("ab 1", max_size=6), st.integers(0, 12))
+def test_a_loop_is_the_most_repeats_of_any_size(before, unit, times):
+    tail = (before + unit * times).rstrip()
+    found = {1}
+    for size in range(1, len(tail) // 2 + 1):
+        part, count = tail[-size:], 1
+        while tail[: len(tail) - count * size].endswith(part):
+            count += 1
+        if any(map(str.isalpha, part)) and len(set(part)) > 1:
+            found.add(count)
+    assert loop(tail)[0] == max(found)
+
+
 @pytest.mark.parametrize("unit", ["wait, ", "I will check again.\n", "Hmm. Let me see whether 7 "])
 def test_a_loop_is_found(unit):
     times, part = loop("Something first. " + unit * 20)

@@ -180,6 +180,24 @@ def test_aborted_rollout_ends_with_its_text(aborts_itself: bool) -> None:
     assert event.rollout.completion.text.endswith("!") == aborts_itself
 
 
+def test_what_an_engine_cuts_short_unasked_goes_on_and_has_not_ended() -> None:
+    """As vLLM does with everything when it is told to end: SIGTERM to every process of a job."""
+    engine = Fake(length=10_000, act=slowly())
+
+    async def work(replica: Replica) -> list[ReplicaEvent]:
+        replica.submit([request()])
+        await asyncio.sleep(0.1)
+        engine.aborted.add(request().key)
+        return await until(replica, 2)
+
+    progressed, broke = with_replica(engine, work)
+    assert isinstance(progressed, Progressed)
+    assert progressed.token_ids[:3] == (0, 1, 2)
+    assert isinstance(broke, Broke)
+    assert (broke.key, broke.fatal) == (request().key, False)
+    assert "unasked" in broke.reason
+
+
 @pytest.mark.parametrize("aborts_itself", [True, False])
 def test_abort_right_after_submit_still_ends(aborts_itself: bool) -> None:
     async def work(replica: Replica) -> list[ReplicaEvent]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.curation.parquet import Portion, ShardWriter, row_bytes, to_batch
+from factory.curation.parquet import Portion, ShardWriter, lean, row_bytes, to_batch
 from factory.shards import ALL, DEFAULT, Origin, reply_text, to_row
 from factory.traces import unjudged
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Trace, Verdict
@@ -278,3 +278,13 @@ def test_the_size_of_a_row_is_its_own():
     assert row_bytes(batch.slice(1, 2)).tolist() == sizes[1:3].tolist()
     assert sizes[0] > sum(len(text) for text in (made[0]["problem"], made[0]["sampling"]))
     assert row_bytes(batch.slice(0, 0)).tolist() == []
+
+
+def test_arrow_has_its_own_memory_again_when_a_dataset_is_written():
+    before = pa.default_memory_pool().backend_name
+    with lean():
+        assert pa.default_memory_pool().backend_name == "system"
+    assert pa.default_memory_pool().backend_name == before
+    with pytest.raises(ZeroDivisionError), lean():
+        1 / 0  # noqa: B018
+    assert pa.default_memory_pool().backend_name == before

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from factory.errors import LedgerError
 from factory.ledger import Ledger, scan, standing
 from factory.ledger.ids import Ids
-from factory.ledger.records import Audit, Closed, Partial
+from factory.ledger.records import Audit, Closed, Partial, Reopened
 from factory.scheduling.pool import Census
 from factory.types import Completion, Outcome, Problem, Reject, Rollout, Verdict
 
@@ -65,6 +65,18 @@ def of_kinds(ids):
             failed=index,
             tokens=index,
         ),
+        st.builds(
+            Reopened,
+            problem_id=pid,
+            reason=st.just("set aside: it kills"),
+            correct=index,
+            failed=index,
+            tokens=index,
+            source=st.just("f"),
+            row=st.just("1"),
+            cut=index,
+            cut_tokens=index,
+        ),
         st.builds(Census, judged=st.integers(0, 9)),
         st.builds(
             Audit,
@@ -77,15 +89,19 @@ def of_kinds(ids):
             Reject,
             source=st.sampled_from(["f", "g"]),
             row=st.sampled_from(["1", "2"]),
-            rule=st.sampled_from(["duplicate", "no_answer"]),
+            rule=st.sampled_from(["duplicate", "no_answer", "set_aside"]),
             reason=st.just("why"),
             problem_id=st.none() | pid,
         ),
     )
 
 
+def reopened(records):
+    return frozenset(r.problem_id for r in records if isinstance(r, Reopened))
+
+
 def by_records(folder):
-    state = standing.Standing()
+    state = standing.Standing(again=reopened(scan(folder)))
     for record in scan(folder):
         state.add(record)
     return state
@@ -112,7 +128,7 @@ def test_columns_say_what_the_records_say(tmp_path_factory, records, cuts):
             ledger.append(record)
             if number in cuts:
                 ledger.seal()
-    live = standing.Standing()
+    live = standing.Standing(again=reopened(records))
     for record in records:
         live.add(record)
     found = standing.read(folder)

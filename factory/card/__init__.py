@@ -82,6 +82,8 @@ $withheld
 
 $barred
 
+$aborts
+
 ### Repeats
 
 $repeats

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from factory.report.aborts import Found
 from factory.shards import ALL, DEFAULT, Config
 from factory.traces import TraceOptions
 
@@ -48,6 +49,8 @@ class About:
     """How, in a line."""
     kept_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Evaluation set -> method -> problems that were set aside before any was sampled."""
+    aborts: Mapping[str, Found] = field(default_factory=dict)
+    """Detector -> what it found; empty where none was on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,10 @@ class Counts:
     """Mean of the problems' pass rates; None where nothing could be judged."""
     tokens: int = 0
     """Generated in all rollouts."""
+    forks: int = 0
+    """Rollouts that began with another one's tokens."""
+    shared_tokens: int = 0
+    """Those tokens: they were generated once, and are not counted again."""
     accepted_tokens: int = 0
     outcomes: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)

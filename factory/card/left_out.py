@@ -12,6 +12,30 @@ from factory.markdown import line, table
 MEANINGS = {**quality.MEANINGS, **distinct.MEANINGS, **traces.MEANINGS}
 """Every rule by which a rollout is left out: it stands beside the rule."""
 
+SET_ASIDE = {
+    "malformed": "the row could not be read in its file",
+    "unreadable": "a value of the row is of a kind that a problem cannot hold",
+    "no_prompt": "no question, or one that is no text",
+    "no_answer": "no reference answer, nor anything else to judge a reply by",
+    "bad_messages": "the conversation is malformed, or contradicts the prompt",
+    "bad_spec": "what the verifier would need is malformed",
+    "too_long": "longer than `intake.max_prompt_chars`",
+    "duplicate": "the question of an earlier row, and its answer",
+    "conflicting_answer": "the question of an earlier row with another answer: one of them is "
+    "wrong, or both are",
+    "duplicate_id": "the id of an earlier row of this source",
+    "near_duplicate": "nearly the words of an earlier question, with the same numbers",
+    "unknown_verifier": "it names a verifier that the recipe does not have",
+    "unverifiable": "its verifier did not pass the reference answer, or passed a changed one",
+    "contaminated": traces.MEANINGS["contaminated"],
+    "contaminated_variant": traces.MEANINGS["contaminated_variant"],
+    "not_repeatable": "a generator's task whose seed does not decide its problems",
+    "not_json": "a generator's task whose problems do not survive being written down",
+    "refused": "the engine does not take the question at all",
+    "set_aside": "generating for it, or judging it, kept failing",
+}
+"""Every rule by which a row of a source became no problem, or a problem was given up."""
+
 NEVER_CLEAN = (
     "This compares wording and says nothing of a problem retold in other words: the dataset was "
     "compared by n-gram and fuzzy matching, no more."
@@ -24,9 +48,10 @@ def section(facts: CardFacts) -> dict[str, str]:
         "dropped": table(("rule", "meaning", "rollouts", "tokens"), _dropped(facts)),
         "withheld": _withheld(facts),
         "barred": _barred(facts),
+        "aborts": _aborts(facts.about),
         "repeats": table(("among", "compared by", "rule", "left out"), _repeats(facts)),
         "decontamination": _decontamination(facts),
-        "rejects": table(("source", "rule", "rows"), _rejects(facts.about)),
+        "rejects": table(("source", "rule", "meaning", "rows"), _rejects(facts.about)),
     }
 
 
@@ -62,6 +87,24 @@ def _barred(facts: CardFacts) -> str:
         return ""
     head = "Problems that were sampled and are in no config that one trains on:"
     return f"{head}\n\n{table(('rule', 'meaning', 'problems'), rows)}"
+
+
+def _aborts(about: About) -> str:
+    if not about.aborts:
+        return ""
+    rows = [
+        (name, one.cut, one.audited, one.false, f"{one.saved:,}" if one.audited else "-")
+        for name, one in sorted(about.aborts.items())
+    ]
+    header = ("detector", "cut short", "audited", "of these correct (95 %)", "tokens saved, about")
+    return "\n\n".join(
+        [
+            "Rollouts that a detector took for lost while they were written, and that were cut "
+            "short: they are in no config. Some, drawn at random, ran on and were judged: by these "
+            "one knows how many of the cut ones would have been correct.",
+            table(header, rows),
+        ]
+    )
 
 
 def _repeats(facts: CardFacts) -> list[tuple[object, ...]]:
@@ -114,7 +157,7 @@ def _decontamination(facts: CardFacts) -> str:
 
 def _rejects(about: About) -> list[tuple[object, ...]]:
     return [
-        (source, rule, rows)
+        (source, rule, SET_ASIDE.get(rule, "-"), rows)
         for source, rules in sorted(about.rejects.items())
         for rule, rows in sorted(rules.items())
     ]

@@ -21,6 +21,10 @@ def section(facts: CardFacts) -> dict[str, str]:
 def _numbers(counts: Counts) -> list[tuple[str, str]]:
     share = f" ({counts.solved / counts.problems:.1%})" if counts.problems else ""
     kept = f" ({counts.accepted / counts.rollouts:.1%} of all)" if counts.rollouts else ""
+    forks = [
+        ("forks of other rollouts, in no pass rate", count(counts.forks)),
+        ("tokens that forks took over, not generated again", count(counts.shared_tokens)),
+    ]
     return [
         ("problems", count(counts.problems)),
         ("problems solved", count(counts.solved) + share),
@@ -33,6 +37,7 @@ def _numbers(counts: Counts) -> list[tuple[str, str]]:
         ("tokens in accepted traces", count(counts.accepted_tokens)),
         ("tokens per accepted trace", ratio(counts.accepted_tokens, counts.accepted)),
         ("tokens generated per accepted trace", ratio(counts.tokens, counts.accepted)),
+        *(forks if counts.forks else []),
     ]
 
 

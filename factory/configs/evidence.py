@@ -8,24 +8,8 @@ A problem that was never solved gives no evidence either: its reference may be t
 from __future__ import annotations
 
 from factory.shards import reply_text
-from factory.traces import Selection, flaw
+from factory.traces import Selection
 from factory.types import Outcome, Trace
-
-
-def told(selection: Selection) -> list[Trace]:
-    """Complete rollouts found right or wrong, by index; none where none is right.
-
-    What holds secrets or personal data is left out, and so is a problem that is barred.
-    """
-    if selection.barred:
-        return []
-    judged = (Outcome.CORRECT, Outcome.INCORRECT)
-    traces = [
-        t
-        for t in selection.all
-        if t.verdict.outcome in judged and t.rollout.index not in selection.withheld and not flaw(t)
-    ]
-    return traces if any(t.verdict.outcome is Outcome.CORRECT for t in traces) else []
 
 
 def wrong(selection: Selection) -> list[tuple[Trace, str]]:
@@ -33,7 +17,7 @@ def wrong(selection: Selection) -> list[tuple[Trace, str]]:
 
     A text that was also found right proves nothing but that its verifier wavers: it is left out.
     """
-    traces = told(selection)
+    traces = selection.told
     seen = {text_of(t) for t in traces if t.verdict.outcome is Outcome.CORRECT}
     found = []
     for trace in traces:

@@ -10,6 +10,9 @@ happen once in twenty times at most. A row ends before the first step that is ne
 fewer than `step_rollouts` rollouts share: where rollouts part early rows are short, and where they
 part at once there are none.
 
+A fork (`factory.scheduling.branching`) was drawn behind the last step that it shares with its
+parent. For the steps before that it is no second continuation, and is not counted there.
+
 Where a policy stops sampling at a success, shares lean upwards, as pass rates do; a step without
 any success among so many rollouts is not concerned.
 """
@@ -18,11 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat, takewhile
 from typing import Any
 
 import pyarrow as pa
 
-from factory.configs.evidence import told
 from factory.shards import Config, Origin
 from factory.traces import Selection, TraceOptions, take_apart
 from factory.types import Outcome, Trace
@@ -32,6 +35,9 @@ DOUBT = 0.05
 
 Member = tuple[Sequence[str], bool]
 """The steps of a rollout, and whether it was right in the end."""
+
+
+_Told = tuple[Sequence[str], bool, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,51 +66,75 @@ def steps_of(trace: Trace) -> list[str]:
     """The lines of the reasoning that say something, then the answer as one step."""
     completion = trace.rollout.completion
     reply = take_apart(completion.text, completion.reasoning)
-    assert reply is not None, "told() lets nothing malformed through"
+    assert reply is not None, "`told` has nothing malformed"
     lines = [line.strip() for line in (reply.reasoning or "").split("\n")]
     return [*filter(None, lines), reply.answer.strip()]
 
 
-def paths(rollouts: Sequence[Member], least: int) -> Iterator[list[Step]]:
+def paths(
+    rollouts: Sequence[Member], least: int, since: Sequence[int] = ()
+) -> Iterator[list[Step]]:
     """The longest paths with evidence for every step, in the order of the rollouts.
 
     Args:
         least: how many rollouts must share a step.
+        since: for each rollout the first step that it tells of; -1, as for all where none are
+            given: it also tells how often the problem is solved.
     """
-    waiting: list[tuple[list[Member], int, Step | None]] = [(list(rollouts), 0, None)]
+    all_of_them = [(*one, first) for one, first in zip(rollouts, since or repeat(-1), strict=False)]
+    waiting: list[tuple[list[_Told], int, Step | None]] = [(all_of_them, 0, None)]
     while waiting:
         members, depth, last = waiting.pop()
-        worth = sum(right for _, right in members) / len(members) if members else 0.0
-        branches: dict[str, list[Member]] = {}
+        known = [right for _, right, since in members if since < depth]
+        worth = sum(known) / len(known) if known else 0.0
+        branches: dict[str, list[_Told]] = {}
         for member in members:
             if depth < len(member[0]):
                 branches.setdefault(member[0][depth], []).append(member)
+        telling = {
+            text: [right for _, right, since in branch if since <= depth]
+            for text, branch in branches.items()
+        }
         grown = [
             (text, branch)
             for text, branch in branches.items()
-            if len(branch) >= least and _is_sure(branch, worth)
+            if len(telling[text]) >= least and _is_sure(telling[text], worth)
         ]
         if not grown and last is not None:
             yield last.path()
         for text, branch in reversed(grown):
-            right = sum(good for _, good in branch)
-            step = Step(text=text, before=last, rollouts=len(branch), right=right)
+            found = telling[text]
+            step = Step(text=text, before=last, rollouts=len(found), right=sum(found))
             waiting.append((branch, depth + 1, step))
 
 
-def _is_sure(branch: Sequence[Member], worth: float) -> bool:
+def tells_since(traces: Sequence[Trace], steps: Sequence[Sequence[str]]) -> list[int]:
+    """For each trace the first step that it tells of: the last one that a fork shares."""
+    by_index = {trace.rollout.index: own for trace, own in zip(traces, steps, strict=True)}
+    found = []
+    for trace, own in zip(traces, steps, strict=True):
+        branch = trace.rollout.branch
+        parent = by_index.get(branch.parent, ()) if branch and branch.parent is not None else ()
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(own, parent, strict=False))
+        found.append(sum(1 for _ in alike) - 1)
+    return found
+
+
+def _is_sure(found: Sequence[bool], worth: float) -> bool:
     """Whether a step is surely good or surely bad.
 
     Args:
         worth: the value of what came before it; 0 after a bad step, and no step is good then.
     """
-    return worth == 0 or any(right for _, right in branch) or (1 - worth) ** len(branch) <= DOUBT
+    return worth == 0 or any(found) or (1 - worth) ** len(found) <= DOUBT
 
 
 def _rows(selection: Selection, origin: Origin, options: TraceOptions) -> Iterator[dict[str, Any]]:
-    traces = told(selection)
-    judged = [(steps_of(t), t.verdict.outcome is Outcome.CORRECT) for t in traces]
-    for path in paths(judged, options.step_rollouts):
+    traces = selection.told
+    steps = [steps_of(trace) for trace in traces]
+    right = [trace.verdict.outcome is Outcome.CORRECT for trace in traces]
+    judged = list(zip(steps, right, strict=True))
+    for path in paths(judged, options.step_rollouts, tells_since(traces, steps)):
         problem = traces[0].problem
         yield {
             "problem_id": problem.id,

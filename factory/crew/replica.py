@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from factory.engines import Chunk, Engine, EngineDead, EngineInfo, Request, RequestRefused
 from factory.scheduling.doomed import Watcher
-from factory.types import Completion, FinishReason, Rollout, RolloutKey
+from factory.types import Branch, Completion, FinishReason, Rollout, RolloutKey
 
 # Events gather this long before they are handed over: 40 messages a second at most.
 _GATHER_S = 0.025
@@ -68,9 +68,14 @@ class _Writing:
     logged: int = 0
     """Tokens reported so far, those of the prefix included."""
     unlogged: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    """All of them, with their entropies: only where others may part from it."""
+    entropies: list[float] = field(default_factory=list)
     num_tokens: int = 0
     prompt_tokens: int = 0
     whole_text: str | None = None
+    aborting: bool = False
+    """The engine was asked to cut it short."""
     watcher: Watcher | None = None
     doomed: str = ""
     """The detector that found it lost, after `doomed_at` tokens."""
@@ -80,6 +85,9 @@ class _Writing:
         self.text.append(chunk.text)
         self.unlogged += chunk.token_ids
         self.num_tokens += chunk.num_tokens
+        if self.request.branching:
+            self.tokens += chunk.token_ids
+            self.entropies += chunk.entropies
         if chunk.reasoning:
             self.reasoning.append(chunk.reasoning)
         self.prompt_tokens = chunk.prompt_tokens or self.prompt_tokens
@@ -88,6 +96,13 @@ class _Writing:
             found = self.watcher.add((chunk.reasoning or "") + chunk.text, chunk.num_tokens)
             if found:
                 self.doomed, self.doomed_at = found, len(self.request.prefix) + self.num_tokens
+
+    @property
+    def branch(self) -> Branch | None:
+        """What it took from another rollout, or lends to others."""
+        if self.request.branching is None:
+            return self.request.branch
+        return self.request.branching.lend([*self.request.prefix, *self.tokens], self.entropies)
 
     @property
     def cut(self) -> bool:
@@ -149,6 +164,7 @@ class Replica:
     async def _abort(self, key: RolloutKey) -> None:
         if (writing := self._writing.get(key)) is None:
             return  # It ended before its turn came.
+        writing.aborting = True
         handled = await self._engine.abort(writing.request)
         if not handled and (task := self._tasks.get(key)):
             task.cancel()
@@ -247,10 +263,14 @@ class Replica:
             async for chunk in stream:
                 self._heard = time.monotonic()
                 writing.add(chunk)
+                if chunk.finish_reason == "abort" and not writing.aborting:
+                    raise RuntimeError("the engine cut it short unasked, as one does that ends")
                 if chunk.finish_reason is not None:
                     return chunk.finish_reason
-                if writing.cut and not await self._engine.abort(writing.request):
-                    return "abort"
+                if writing.cut:
+                    writing.aborting = True
+                    if not await self._engine.abort(writing.request):
+                        return "abort"
                 if len(writing.unlogged) >= self._log_every:
                     self._report(writing)
         finally:
@@ -260,13 +280,14 @@ class Replica:
     def _rollout(self, writing: _Writing, finish: FinishReason) -> Rollout:
         assert self._info is not None
         request = writing.request
+        shared = request.branch.shared if request.branch else 0
         text = writing.whole_text if writing.whole_text is not None else "".join(writing.text)
         completion = Completion(
             text=text,
             reasoning="".join(writing.reasoning) or None,
             finish_reason=finish,
             prompt_tokens=writing.prompt_tokens,
-            num_tokens=len(request.prefix) + writing.num_tokens,
+            num_tokens=len(request.prefix) - shared + writing.num_tokens,
         )
         return Rollout(
             problem_id=request.key.problem_id,
@@ -280,4 +301,5 @@ class Replica:
             started_over=request.started_over,
             doomed=writing.doomed if finish == "abort" or not writing.cut else "",
             doomed_at=writing.doomed_at if finish == "abort" or not writing.cut else 0,
+            branch=writing.branch,
         )

@@ -17,7 +17,7 @@ from factory import plots
 from factory.card import About, CardFacts, Counts, write_card
 from factory.configs import chosen
 from factory.contamination.hits import Mark
-from factory.curation.parquet import ShardWriter
+from factory.curation.parquet import ROW_GROUP_BYTES, SHARD_BYTES, ShardWriter, lean
 from factory.curation.parts import Part, Plan, parts
 from factory.curation.tally import Tally
 from factory.ledger.durable import sync
@@ -26,8 +26,6 @@ from factory.traces import Group, TraceOptions
 from factory.types import Shard
 
 NONE: Mapping[str, Mark] = {}
-ROW_GROUP_BYTES = 100_000_000
-SHARD_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +112,7 @@ def _build(
 ) -> tuple[tuple[Shard, ...], Counts]:
     tally = Tally()
     with ExitStack() as stack:
+        stack.enter_context(lean())
         writers = [
             ShardWriter(
                 folder,

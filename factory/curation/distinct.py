@@ -79,6 +79,8 @@ def choose(
         near_duplicates: Jaccard index of word 5-shingles from which on a text repeats another;
             None drops exact repeats only.
     """
+    if len(texts) <= 1 <= cap:
+        return Choice([text.key for text in texts], {})
     dropped: dict[Key, str] = {}
     left, sketches = _without_repeats(_ordered(texts, prefer), near_duplicates, dropped)
     if len(left) > cap:
@@ -102,15 +104,15 @@ def _without_repeats(
     sketches: list[near.Sketch] = []
     signatures = np.empty((len(texts), near.NUM_PERM), dtype=np.uint32)
     digests: set[bytes] = set()
-    for text in texts:
-        tokens = near.words(text.text)
-        digest = hashlib.blake2b(
-            "\0".join(tokens).encode("utf-8", "surrogatepass"), digest_size=16
-        ).digest()
+    tokens = [near.words(text.text) for text in texts]
+    own = [_digest(words) for words in tokens]
+    different = dict(zip(own, tokens, strict=True))
+    found = dict(zip(different, near.sketches(list(different.values())), strict=True))
+    for text, digest in zip(texts, own, strict=True):
         if digest in digests:
             dropped[text.key] = "duplicate"
             continue
-        sketch = near.sketch_words(tokens)
+        sketch = found[digest]
         if threshold is not None and _repeats(sketch, sketches, signatures, threshold):
             dropped[text.key] = "near_duplicate"
             continue
@@ -119,6 +121,11 @@ def _without_repeats(
         left.append(text)
         sketches.append(sketch)
     return left, sketches
+
+
+def _digest(words: Sequence[str]) -> bytes:
+    text = "\0".join(words).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _repeats(

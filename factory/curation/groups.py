@@ -11,8 +11,9 @@ would come to lie everywhere between the old ones, and nearly every byte would t
 
 Records are spread over so many range files that one fits in memory, and the files are taken in
 order, by one process or several. At most `_BUCKETS` of them are open at once; a file that is still
-too large is spread again, over the ranges within its own. So memory is bounded by `bucket_bytes`,
-by what was sampled for a single problem, and by twenty bytes for each problem.
+too large is spread again, over the ranges within its own. So memory is bounded by `bucket_bytes`
+and by what was sampled for a single problem; and while the records are spread, before a row is
+made, by some twenty bytes for each problem.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from factory.curation.clusters import clusters, sketch
 from factory.errors import LedgerError
 from factory.ledger import listing, scan
 from factory.ledger.records import Record, frame, unframe
+from factory.ledger.segments import Log, walk
 from factory.seen import question
 from factory.traces import Group
 from factory.types import Problem, Rollout, RolloutKey, Verdict
 
-RANGE_BYTES = 16 << 20
+RANGE_BYTES = 8 << 20
 """Records of one range: what a worker holds at once, some times over as objects."""
-# A sealed ledger is compressed about so much.
-_EXPANSION = 8
 # Well below the usual limit of 1024 open files.
 _BUCKETS = 256
-# A range file may be so much larger than planned before it is spread again.
-_SLACK = 2
 _AT_ONCE = 16 << 20
 # Records, and questions, that are looked at together.
 _BLOCK = 4096
@@ -60,26 +61,50 @@ class Spread(Protocol):
     def __call__(self, work: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
 
 
+_PLACE = np.dtype([("id", "<u8"), ("cluster", "<u8")])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """The problems of a ledger, in the order in which they were first recorded: their places."""
+    """Some neighbouring problems in the order in which they were first recorded: their places."""
 
     ids: NDArray[np.uint64]
     """Ids as numbers, sorted."""
     order: NDArray[np.uint32]
-    """The place of each of these ids."""
-    clusters: NDArray[np.uint64]
-    """By place: the id of the first problem of its cluster."""
+    """The place of each of these ids among all problems."""
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def places_of(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Where these problems are; -1 for one that is none."""
-        found = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self) - 1))
-        if not len(self):
+    def of(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Where these problems are; -1 for one that is not among them."""
+        if not len(self.ids):
             return np.full(len(ids), -1)
+        found = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[found] == ids, self.order[found], -1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The problems of a ledger by place, with their clusters, in a file."""
+
+    path: Path
+    count: int
+
+    @classmethod
+    def write(cls, path: Path, rows: NDArray[np.void]) -> Table:
+        rows.tofile(path)
+        return cls(path=path, count=len(rows))
+
+    def places(self, low: int, high: int) -> Places:
+        """Those from one place up to another."""
+        ids = self._rows(low, high)["id"]
+        order = np.argsort(ids)
+        return Places(ids=ids[order], order=(order + low).astype(np.uint32))
+
+    def clusters(self, low: int, high: int) -> tuple[str, ...]:
+        """The id of the first problem of the cluster, for each of them."""
+        return tuple(f"{number:016x}" for number in self._rows(low, high)["cluster"].tolist())
+
+    def _rows(self, low: int, high: int) -> NDArray[np.void]:
+        return np.fromfile(self.path, _PLACE, high - low, offset=low * _PLACE.itemsize)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,21 +165,19 @@ def ranges(
     if buckets == 1 and spread is None:
         yield Range(data=b"".join(map(frame, filter(_wanted, scan(folder)))), clusters=None)
         return
-    known = locate(folder, spread)
-    bounds = (0, len(known))
-    for data, (low, high) in _cut(
-        scan(folder), known, buckets, bounds, folder.parent, bucket_bytes
-    ):
-        names = tuple(f"{number:016x}" for number in known.clusters[low:high].tolist())
-        yield Range(data=data, clusters=None if spread is None else names)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".groups-") as scratch:
+        known = Table.write(Path(scratch) / "places", locate(folder, spread))
+        bounds, place = (0, known.count), Path(scratch)
+        for data, within in _cut(scan(folder), known, buckets, bounds, place, bucket_bytes):
+            yield Range(data=data, clusters=known.clusters(*within) if spread else None)
 
 
-def locate(folder: Path, spread: Spread | None) -> Places:
-    """The problems of a ledger and, where `spread` is given, their clusters."""
+def locate(folder: Path, spread: Spread | None) -> NDArray[np.void]:
+    """The problems of a ledger by place and, where `spread` is given, their clusters."""
     ids = array("Q")
 
     def questions() -> Iterator[list[str]]:
-        problems = (record for record in scan(folder) if isinstance(record, Problem))
+        problems = _problems(folder)
         while block := list(islice(problems, _BLOCK)):
             ids.extend(int(problem.id, 16) for problem in block)
             yield [question(problem) for problem in block] if spread else []
@@ -166,17 +189,28 @@ def locate(folder: Path, spread: Spread | None) -> Places:
     else:
         firsts = clusters(spread(sketch, questions()), folder.parent)
     recorded = np.frombuffer(ids, dtype=np.uint64) if ids else np.empty(0, dtype=np.uint64)
-    distinct, first = np.unique(recorded, return_index=True)
     # A problem that was recorded again, as by a resumed run, keeps its first place.
-    order = np.argsort(first)
-    places = np.empty(len(distinct), dtype=np.uint32)
-    places[order] = np.arange(len(distinct), dtype=np.uint32)
-    return Places(ids=distinct, order=places, clusters=recorded[firsts[first[order]]])
+    first = np.sort(np.unique(recorded, return_index=True)[1])
+    rows = np.empty(len(first), dtype=_PLACE)
+    rows["id"], rows["cluster"] = recorded[first], recorded[firsts[first]]
+    return rows
+
+
+def _problems(folder: Path) -> Iterator[Problem]:
+    """The problems as they were recorded; what is sealed, without decoding the rest."""
+    for _, file in walk(folder):
+        found = file.records() if isinstance(file, Log) else file.picked(_rows_of_problems)
+        yield from (record for record in found if isinstance(record, Problem))
+
+
+def _rows_of_problems(batch: pa.RecordBatch) -> pa.Array | None:
+    rows = pc.indices_nonzero(pc.equal(batch["kind"], "problem"))
+    return rows if len(rows) else None
 
 
 def _cut(
     records: Iterable[Record],
-    known: Places,
+    known: Table,
     buckets: int,
     bounds: tuple[int, int],
     place: Path,
@@ -185,17 +219,17 @@ def _cut(
     """Frames of the problems in these places, by way of range files in `place`."""
     buckets = min(_BUCKETS, buckets, bounds[1] - bounds[0])
     if buckets <= 1:
-        kept = (record for record, where in _placed(records, known) if where >= 0)
-        yield b"".join(map(frame, kept)), bounds
+        placed = _placed(records, known.places(*bounds))
+        yield b"".join(frame(record) for record, where in placed if where >= 0), bounds
         return
     with tempfile.TemporaryDirectory(dir=place, prefix=".groups-") as scratch:
         paths = [Path(scratch) / f"{n:05}" for n in range(buckets)]
-        for path, within in _spread(records, known, paths, bounds):
-            size = path.stat().st_size
-            if size <= _SLACK * bucket_bytes or within[1] - within[0] == 1:
+        for path, within in _spread(records, known.places(*bounds), paths, bounds):
+            again = round(path.stat().st_size / bucket_bytes)
+            if again <= 1 or within[1] - within[0] == 1:
                 yield path.read_bytes(), within
             else:
-                again, inside = 1 + size // bucket_bytes, Path(scratch)
+                inside = Path(scratch)
                 yield from _cut(_stream(path), known, again, within, inside, bucket_bytes)
             path.unlink()
 
@@ -206,16 +240,20 @@ def extent(folder: Path) -> int:
     Raises:
         LedgerError: there is no ledger.
     """
-    return _size(folder) * _EXPANSION
+    return sum(_size(folder / name) for name in listing(folder))
 
 
-def _size(folder: Path) -> int:
-    size = 0
-    for name in listing(folder):
-        if name.endswith((".log", ".parquet")):
-            with suppress(FileNotFoundError):  # sealed since the listing
-                size += (folder / name).stat().st_size
-    return size
+def _size(path: Path) -> int:
+    """Of the records in a file, not compressed; 0 for one that was sealed since the listing."""
+    with suppress(FileNotFoundError):
+        if path.suffix == ".log":
+            return path.stat().st_size
+        if path.suffix == ".parquet":
+            with suppress(pa.ArrowInvalid):  # damaged: whoever reads it says so
+                footer = pq.read_metadata(path)
+                groups = range(footer.num_row_groups)
+                return sum(footer.row_group(number).total_byte_size for number in groups)
+    return 0
 
 
 def _wanted(record: Record) -> bool:
@@ -230,7 +268,7 @@ def _placed(
     while block := list(islice(wanted, _BLOCK)):
         keys = (r.id if isinstance(r, Problem) else r.problem_id for r in block)
         ids = np.fromiter((int(key, 16) for key in keys), dtype=np.uint64, count=len(block))
-        yield from zip(block, known.places_of(ids).tolist(), strict=True)
+        yield from zip(block, known.of(ids).tolist(), strict=True)
 
 
 def _spread(

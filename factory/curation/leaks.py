@@ -42,6 +42,9 @@ _SHAPES = {
     "discord": re.compile(r"\.[\w-]{6}\.[\w-]{27}"),
     "telegram_token": re.compile(r":[\w-]{35}"),
 }
+_PAIRS = [(name, needle) for name, (_, needles) in DETECTORS.items() for needle in needles]
+_NEEDLES = [pair for pair in _PAIRS if not pair[1].islower()]
+_LOWER_NEEDLES = [pair for pair in _PAIRS if pair[1].islower()]
 _MORE = {
     "Hugging Face Token": ("hf_", re.compile(r"(?<!\w)hf_[A-Za-z0-9]{34}(?!\w)")),
     "Anthropic Key": ("sk-ant-", re.compile(r"sk-ant-[a-z0-9]+-[\w-]{80,120}")),
@@ -85,8 +88,7 @@ def secret(text: str) -> str | None:
     for name, (needle, pattern) in _MORE.items():
         if needle in text and pattern.search(text):
             return name
-    lowered = text.lower()
-    asked = [name for name in DETECTORS if _may_hold(name, text, lowered)]
+    asked = _may_hold(text)
     if not asked:
         return None
     text = _RUN.sub(r"\1 ", text)
@@ -123,11 +125,13 @@ def _setting(text: str, name: str) -> str | None:
     return None
 
 
-def _may_hold(name: str, text: str, lowered: str) -> bool:
-    _, needles = DETECTORS[name]
-    return any(needle in (lowered if needle.islower() else text) for needle in needles) or (
-        name in _SHAPES and _SHAPES[name].search(text) is not None
-    )
+def _may_hold(text: str) -> list[str]:
+    """The detectors to ask, in order."""
+    lowered = text.lower()
+    found = {name for name, needle in _NEEDLES if needle in text}
+    found.update(name for name, needle in _LOWER_NEEDLES if needle in lowered)
+    found.update(name for name, shape in _SHAPES.items() if shape.search(text))
+    return [name for name in DETECTORS if name in found] if found else []
 
 
 def personal_data(kind: str, text: str) -> set[str]:

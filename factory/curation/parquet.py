@@ -8,6 +8,7 @@ the one config that writes its own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,13 @@ from factory.ledger.durable import sync
 from factory.shards import Config
 from factory.types import Shard
 
-_PACKED = pa.ipc.IpcWriteOptions(compression="lz4")
+ROW_GROUP_BYTES = 32_000_000
+"""Memory holds a row group twice, so it is filled early: no larger dataset needs more."""
+SHARD_BYTES = 500_000_000
+
+# By this thread alone: the memory of others is not given back.
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_UNPACKED = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,7 @@ class Packed:
     """A compressed Arrow stream."""
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        with pa.ipc.open_stream(self.rows) as batches:
+        with pa.ipc.open_stream(self.rows, options=_UNPACKED) as batches:
             yield from batches
 
 
@@ -67,6 +74,20 @@ class Portion:
         return Packed(rows=self._sink.getvalue())
 
 
+@contextlib.contextmanager
+def lean() -> Iterator[None]:
+    """Arrow takes its memory from the system's allocator, and gives it back after a row group.
+
+    Its own keeps what it once had, and more of it the longer it works.
+    """
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+
+
 class ShardWriter:
     """Streams rows into `FOLDER/train-00000.parquet`, `train-00001.parquet`, ...
 
@@ -80,8 +101,8 @@ class ShardWriter:
         root: Path,
         config: Config,
         *,
-        shard_bytes: int = 500_000_000,
-        row_group_bytes: int = 100_000_000,
+        shard_bytes: int = SHARD_BYTES,
+        row_group_bytes: int = ROW_GROUP_BYTES,
         even_empty: bool = False,
     ) -> None:
         """
@@ -162,11 +183,14 @@ class ShardWriter:
         if self._waiting is None:
             return
         waiting, self._waiting = self._waiting, None
+        pa.default_memory_pool().release_unused()  # what lies fallow would come on top
         table = waiting.table()
         (self._writer or self._open()).write_table(table, row_group_size=table.num_rows)
         self._shard_rows += table.num_rows
         self._shard_size += self._group_size
         self._group_size = 0
+        del table
+        pa.default_memory_pool().release_unused()
 
     def _open(self) -> pq.ParquetWriter:
         self._temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +232,7 @@ class _Waiting:
         """All of them in one piece: where the pieces end, pages would."""
         self._stream.close()
         self._file.seek(0)
-        with self._file, pa.ipc.open_stream(self._file) as stream:
+        with self._file, pa.ipc.open_stream(self._file, options=_UNPACKED) as stream:
             return stream.read_all().combine_chunks()
 
     def close(self) -> None:

@@ -159,13 +159,13 @@ def think(trace: Trace, options: Quality) -> str | None:
     """Tags out of place, no answer, or reasoning where none is wanted."""
     completion = trace.rollout.completion
     text, thought = completion.text, completion.reasoning
-    tags = Counter({tag: text.count(tag) for tag in (THINK, THINK_END)})
-    inline = text.lstrip().startswith(THINK) and tags[THINK] == tags[THINK_END] == 1
+    begins, ends = text.count(THINK), text.count(THINK_END)
+    inline = begins == ends == 1 and text.lstrip().startswith(THINK)
     if options.well_formed:
-        if thought is not None and (tags.total() or THINK in thought or THINK_END in thought):
+        if thought is not None and (begins or ends or THINK in thought or THINK_END in thought):
             return "think tags although the reasoning stands apart"
-        if tags.total() and not inline:
-            return f"{tags[THINK]} {THINK} and {tags[THINK_END]} {THINK_END}, not one pair in front"
+        if (begins or ends) and not inline:
+            return f"{begins} {THINK} and {ends} {THINK_END}, not one pair in front"
         if not (text.partition(THINK_END)[2] if inline else text).strip():
             return "no answer after the reasoning"
     has = bool((thought or "").strip()) or (inline and bool(_inside(text).strip()))
@@ -185,7 +185,7 @@ def length(trace: Trace, options: Quality) -> str | None:
     completion = trace.rollout.completion
     chars = len(completion.text) + len(completion.reasoning or "")
     for what, value, least, most in (
-        ("tokens", completion.num_tokens, options.min_tokens, options.max_tokens),
+        ("tokens", trace.rollout.length, options.min_tokens, options.max_tokens),
         ("characters", chars, options.min_chars, options.max_chars),
     ):
         if least is not None and value < least:
@@ -239,7 +239,11 @@ def loop(text: str) -> tuple[int, str]:
     """
     tail = text[-TAIL:].rstrip()
     best, unit = 1, ""
-    for size in range(1, min(UNIT, len(tail) // 2) + 1):
+    last = len(tail) - 1
+    place, first = last, max(0, last - min(UNIT, len(tail) // 2))
+    # A unit ends as the text does: only where its last character stands can one begin.
+    while place > 0 and (place := tail.rfind(tail[-1], first, place)) >= 0:
+        size = last - place
         part = tail[-size:]
         if tail[-2 * size : -size] != part:
             continue

@@ -69,7 +69,12 @@ class Tally:
             correct = verdict.outcome is Outcome.CORRECT
             solved |= correct
             self.sums.update(
-                rollouts=1, tokens=tokens, correct=correct, judged=verdict.outcome.judged
+                forks=trace.rollout.forked,
+                shared_tokens=trace.rollout.length - tokens,
+                rollouts=1,
+                tokens=tokens,
+                correct=correct,
+                judged=verdict.outcome.judged,
             )
         if selection.all and (rate := selection.all[0].pass_rate) is not None:
             self.rates[rate] += 1

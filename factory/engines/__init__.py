@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
+from factory.scheduling.branching import Branching
 from factory.scheduling.doomed import Watch
-from factory.types import FinishReason, Message, RolloutKey, Sampling
+from factory.types import Branch, FinishReason, Message, RolloutKey, Sampling
 
 
 class RequestRefused(Exception):
@@ -45,6 +46,10 @@ class Request:
     """How often it failed so far."""
     watch: Watch | None = None
     """What the replica looks for while it is written; no engine reads it."""
+    branch: Branch | None = None
+    """It begins with another rollout's tokens, which are the first ones of `prefix`."""
+    branching: Branching | None = None
+    """Others may part from it: the engine is to tell how unsure it was at each token."""
 
     @property
     def seed(self) -> int | None:
@@ -64,6 +69,9 @@ class Chunk:
     """Empty where the engine does not tell; such an engine cannot continue. Tokens that end the
     completion come on the last chunk, not before: nothing goes on behind an end."""
     num_tokens: int = 0
+    entropies: tuple[float, ...] = ()
+    """Of each token in `token_ids`: how unsure the model was before it, in nats. Only where
+    `Request.branching` asks for it."""
     reasoning: str | None = None
     """Reasoning written since the last chunk, where the engine returns it apart."""
     finish_reason: FinishReason | None = None
@@ -100,7 +108,11 @@ class Resources:
 
 
 class Engine(Protocol):
-    """The contract of every file in this room: a dataclass `Engine` with these methods."""
+    """The contract of every file in this room: a dataclass `Engine` with these methods.
+
+    One that goes on from `Request.prefix` and tells `Chunk.entropies` says so with a class variable
+    `can_branch = True`.
+    """
 
     def resources(self) -> Resources: ...
 

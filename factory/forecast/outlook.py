@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,8 @@ from factory.simulation.world import World
 PROBLEMS = 1000
 """Simulated per repetition, at most; a larger set is scaled from these."""
 REPEATS = 20
-INTERVAL = (0.05, 0.95)
+WIDTH = 1.73
+"""Standard deviations of the repetitions to either side: Student's t of 90 % for as many."""
 BANDS = 10
 
 
@@ -41,8 +44,8 @@ class Outlook:
     solved: Figure
     """Problems with at least one correct rollout."""
     traces: Figure
-    """Correct rollouts, up to `traces.max_per_problem` of each problem; what deduplication and
-    quality filters drop of them is not foreseen."""
+    """Correct rollouts that repeat no other, up to `traces.max_per_problem` of each problem; what
+    near-duplicate and quality filters drop of them is not foreseen."""
     rollouts: Figure
     tokens: Figure
     hours: Figure
@@ -87,12 +90,13 @@ def outlook(
         gpus: per replica.
     """
     rng = np.random.default_rng(seed)
-    runs = [_simulate(policy, given, list(sampled), problems, seed)]
-    for repeat in range(1, REPEATS + 1):
+    runs = []
+    for repeat in range(REPEATS):
         again = [sampled[i] for i in rng.integers(len(sampled), size=len(sampled))]
         runs.append(_simulate(policy, given, again, problems, seed + repeat))
     solved, traces, rollouts, tokens = (
-        _figure([run[n] for run in runs]).times(problems) for n in range(4)
+        _figure([run[n] for run in runs], most).times(problems)
+        for n, most in enumerate((1.0, given.traces.max_per_problem, inf, inf))
     )
     hours = tokens.times(1 / tokens_per_s / 3600)
     gpu_hours = hours.times(gpus * given.cluster.replicas)
@@ -134,9 +138,10 @@ def _simulate(
     )
 
 
-def _figure(values: list[float]) -> Figure:
-    low, high = np.quantile(values[1:], INTERVAL)
-    return Figure(value=values[0], low=float(min(low, values[0])), high=float(max(high, values[0])))
+def _figure(values: list[float], most: float) -> Figure:
+    """What the repetitions say, in [0, most]."""
+    value, width = fmean(values), WIDTH * stdev(values)
+    return Figure(value=value, low=max(0.0, value - width), high=min(most, value + width))
 
 
 def histogram(sampled: Sequence[Sampled]) -> list[float]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from factory.scheduling.pool import Census
+from factory.forecast import spread
+from factory.forecast.repeats import CHANCES, Repeats
 from factory.scheduling.prior import Prior
-from factory.simulation.pool import Problem, mixed
+from factory.simulation.pool import Draw, Problem, drawn
+from factory.simulation.wordings import GOLDEN, Wordings, mixed
 from factory.traces import Group
-from factory.types import Outcome
 
-_JEFFREYS = (0.5, 0.5)
-_GOLDEN = 0x9E3779B97F4A7C15
 _UNIT = 1 << 53
 
 
@@ -27,6 +26,8 @@ class Sampled:
     """Tokens of its correct rollouts."""
     failed: tuple[int, ...]
     """Tokens of the others that were judged."""
+    wordings: int
+    """Different ones among the correct rollouts: the run's policy counts no other as a trace."""
     prompt_tokens: int
 
     @classmethod
@@ -35,12 +36,17 @@ class Sampled:
         judged = [(r, v) for r, v in group.judged if v is not None and v.outcome.judged]
         if not judged:
             return None
-        right = [v.outcome is Outcome.CORRECT for _, v in judged]
-        lengths = [rollout.completion.num_tokens for rollout, _ in judged]
+        return cls.drawn(drawn(judged), judged[0][0].completion.prompt_tokens)
+
+    @classmethod
+    def drawn(cls, rollouts: Sequence[Draw], prompt_tokens: int) -> Sampled:
+        """Of rollouts as a pool has them."""
+        said = [wording for _, right, wording in rollouts if right]
         return cls(
-            right=tuple(n for n, ok in zip(lengths, right, strict=True) if ok),
-            failed=tuple(n for n, ok in zip(lengths, right, strict=True) if not ok),
-            prompt_tokens=judged[0][0].completion.prompt_tokens,
+            right=tuple(tokens for tokens, right, _ in rollouts if right),
+            failed=tuple(tokens for tokens, right, _ in rollouts if not right),
+            wordings=len({*said} - {None}) + said.count(None),
+            prompt_tokens=prompt_tokens,
         )
 
     @property
@@ -50,16 +56,15 @@ class Sampled:
 
 def prior(sampled: Sequence[Sampled]) -> Prior:
     """The distribution of pass rates that the pilot's tallies speak for."""
-    counts = Counter(problem.tally for problem in sampled)
-    tallies = tuple((c, f, n) for (c, f), n in sorted(counts.items()))
-    return Prior.learn(Census(tallies=tallies), *_JEFFREYS)
+    return spread.learn(problem.tally for problem in sampled)
 
 
 class Guessed:
     """A `factory.simulation.pool.Pool` without end: the pilot's problems over and over.
 
-    Each time a problem comes round, its pass rate is drawn from its posterior and its lengths from
-    its own rollouts, right and failed apart; where it has none of a kind, from everybody's.
+    Each time a problem comes round, its pass rate and its chance of repeats are drawn from their
+    posteriors, and its lengths from its own rollouts, right and failed apart; where it has none of
+    a kind, from everybody's.
     """
 
     def __init__(self, sampled: Sequence[Sampled], *, seed: int) -> None:
@@ -71,27 +76,48 @@ class Guessed:
         self._chances = {
             tally: np.cumsum(learned.posterior(*tally)) for tally in {p.tally for p in sampled}
         }
+        repeats = Repeats((len(p.right), p.wordings) for p in sampled)
+        self._repeats = {
+            (r, k): np.cumsum(repeats.posterior(r, k))
+            for r, k in {(len(p.right), p.wordings) for p in sampled}
+        }
         everybody = tuple(n for p in sampled for n in (*p.right, *p.failed))
         self.right = tuple(n for p in sampled for n in p.right) or everybody
         self.failed = tuple(n for p in sampled for n in p.failed) or everybody
 
     def problem(self, number: int) -> Problem:
         sampled = self._sampled[number % len(self._sampled)]
-        place = mixed(mixed(self._seed * _GOLDEN) + (number + 1) * _GOLDEN)
-        at = np.searchsorted(self._chances[sampled.tally], (place >> 11) / _UNIT)
-        rate = float(self._rates[min(int(at), len(self._rates) - 1)])
-        return _Guess(rate, sampled.right or self.right, sampled.failed or self.failed, place)
+        place = mixed(mixed(self._seed * GOLDEN) + (number + 1) * GOLDEN)
+        rate = float(_picked(self._rates, self._chances[sampled.tally], place))
+        tally = len(sampled.right), sampled.wordings
+        repeats = float(_picked(CHANCES, self._repeats[tally], mixed(~place)))
+        return _Guess(
+            rate=rate,
+            right=sampled.right or self.right,
+            failed=sampled.failed or self.failed,
+            place=place,
+            wordings=Wordings(place, repeats),
+        )
 
 
-@dataclass(slots=True)
+def _picked(values: Any, chances: Any, place: int) -> Any:
+    """One of the values, by their cumulative chances and 64 random bits."""
+    at = np.searchsorted(chances, (place >> 11) / _UNIT)
+    return values[min(int(at), len(values) - 1)]
+
+
+@dataclass(slots=True, kw_only=True)
 class _Guess:
     rate: float
     right: tuple[int, ...]
     failed: tuple[int, ...]
     place: int
+    wordings: Wordings
 
-    def draw(self, index: int) -> tuple[int, bool]:
-        place = mixed(self.place + (index + 1) * _GOLDEN)
+    def draw(self, index: int) -> Draw:
+        place = mixed(self.place + (index + 1) * GOLDEN)
         right = (place >> 11) / _UNIT < self.rate
         lengths = self.right if right else self.failed
-        return lengths[mixed(place) % len(lengths)], right
+        again = mixed(place)
+        wording = self.wordings.number((mixed(again) >> 11) / _UNIT) if right else None
+        return lengths[again % len(lengths)], right, wording

@@ -31,7 +31,8 @@ Plain POSIX calls only (write, fsync, rename, unlink), so NFS and Lustre will do
 
     records.py    what is on record, and its bytes      segments.py  which files count, reading
     sealing.py    logs -> Parquet, small -> larger      sealed.py    Parquet with checksums
-    standing.py   how a run stands                      ids.py       large sets of ids
+    standing.py   how a run stands                      unfinished.py  an open problem
+    reopening.py  what was set aside is open again      ids.py       large sets of ids
     lock.py       one writer per run                    durable.py   files that are whole or absent
 """
 

@@ -1,6 +1,6 @@
 """What a ledger holds: the kinds of record and their two encodings.
 
-A record is one of the nouns of `factory.types` or one of the two below. In the appended log it
+A record is one of the nouns of `factory.types` or one of those below. In the appended log it
 is MessagePack in a checksummed frame; in a sealed file it is one row of a Parquet table whose
 `data` column is the record as JSON, beside the columns one wants to filter by.
 
@@ -64,6 +64,36 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened:
+    """A problem that was set aside is open again; takes back what its closing added anywhere.
+
+    Rollouts that were cut because it was set aside have no end any more, and those over which the
+    checker failed no verdict (`factory.ledger.unfinished`).
+    """
+
+    problem_id: str
+    reason: str
+    """Of its closing, as the following sums."""
+    correct: int = 0
+    failed: int = 0
+    ended: int = 0
+    tokens: int = 0
+    right_tokens: int = 0
+    source: str
+    """Of the `Reject` that came with it."""
+    row: str
+    cut: int = 0
+    """Rollouts that go on."""
+    cut_tokens: int = 0
+    """Of those, when they were cut."""
+
+    @property
+    def sums(self) -> Sums:
+        """What the problem had added to the pool."""
+        return Sums.of(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """What became of a rollout that a detector found doomed."""
 
@@ -74,9 +104,21 @@ class Audit:
     """None: it was cut. Else it ran on to its end, and was judged so."""
     at: int = 0
     """Tokens written when it was found."""
+    rest: int = 0
+    """Tokens that it wrote after that, where it was not cut."""
 
 
-Record = Problem | Partial | Rollout | Verdict | Closed | Reject | Census | Audit
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """Replicas were alive for so long: only where a policy has a budget of GPU-hours."""
+
+    gpu_ms: int
+    """GPU-milliseconds since the last such record."""
+
+
+Record = (
+    Problem | Partial | Rollout | Verdict | Closed | Reject | Census | Audit | Reopened | Worked
+)
 
 # The position is the kind's number on disk: append only.
 KINDS: tuple[type[Any], ...] = (
@@ -88,6 +130,8 @@ KINDS: tuple[type[Any], ...] = (
     Reject,
     Census,
     Audit,
+    Reopened,
+    Worked,
 )
 NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 _PACK = msgspec.msgpack.Encoder()
@@ -109,16 +153,17 @@ SEALED = pa.schema(
         ("index", pa.int32()),
         ("outcome", pa.string()),
         ("finish_reason", pa.string()),
-        ("num_tokens", pa.int32()),
+        ("num_tokens", pa.int32()),  # of a reopened problem: of the rollouts that go on; an
+        # audit's `rest`
         ("replaces", pa.string()),
-        ("restarts", pa.int32()),
+        ("restarts", pa.int32()),  # of a reopened problem: how many rollouts go on
         ("rule", pa.string()),  # of a reject; a closed problem's reason up to the colon; a detector
-        ("source", pa.string()),  # of a problem or reject
+        ("source", pa.string()),  # of a problem or reject, and of what is reopened, as `row`
         ("row", pa.string()),  # of a reject
-        ("correct", pa.int32()),  # of a closed problem, as what follows
+        ("correct", pa.int32()),  # of a closed or reopened problem, as what follows
         ("failed", pa.int32()),
         ("ended", pa.int32()),
-        ("tokens", pa.int64()),
+        ("tokens", pa.int64()),  # of a `worked`: its milliseconds
         ("right_tokens", pa.int64()),
         ("data", pa.string()),
     ]
@@ -210,6 +255,20 @@ def _decode(body: memoryview) -> Record | None:
         return None
 
 
+def misfit(buffer: bytes | memoryview, start: int) -> str:
+    """Why the whole frame at `start` is no record of this version; empty where none begins."""
+    body = _body(memoryview(buffer), start)
+    if body is None:
+        return ""
+    if body[0] >= len(KINDS):
+        return f"its kind is {body[0]}; kinds: 0 to {len(KINDS) - 1}"
+    try:
+        _UNPACK[body[0]].decode(body[1:])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"{KINDS[body[0]].__name__.lower()}: {error}"
+    return ""
+
+
 def to_row(record: Record) -> dict[str, Any]:
     """A record as a row of a sealed file."""
     cells = dict(zip(SMALL.names, _cells(record), strict=True))
@@ -250,17 +309,50 @@ def _cells(record: Record) -> tuple[Any, ...]:
         case Problem(id=pid, source=source):
             return ("problem", pid, *[None] * 7, source, *[None] * 6)
         case Closed(problem_id=pid, reason=reason):
-            told = (record.correct, record.failed, record.ended, record.tokens, record.right_tokens)
-            return ("closed", pid, *[None] * 6, reason.partition(":")[0], None, None, *told)
+            return ("closed", pid, *[None] * 6, _rule(reason), None, None, *_told(record))
+        case Reopened(problem_id=pid, source=source, row=row):
+            cut = (None, record.cut_tokens, None, record.cut)
+            told = (_rule(record.reason), source, row, *_told(record))
+            return ("reopened", pid, None, None, *cut, *told)
         case Reject(problem_id=pid, rule=rule, source=source, row=row):
             return ("reject", pid, *[None] * 6, rule, source, row, *[None] * 5)
         case Census():
             return ("census", *[None] * 15)
+        case Worked(gpu_ms=gpu_ms):
+            return ("worked", *[None] * 13, gpu_ms, None)
         case Audit(problem_id=pid, index=index, detector=detector, outcome=outcome):
             judged = None if outcome is None else str(outcome)
-            return ("audit", pid, index, judged, *[None] * 4, detector, *[None] * 7)
+            return (
+                "audit",
+                pid,
+                index,
+                judged,
+                None,
+                record.rest,
+                None,
+                None,
+                detector,
+                *[None] * 7,
+            )
+
+
+def _rule(reason: str) -> str:
+    return reason.partition(":")[0]
+
+
+def _told(of: Closed | Reopened) -> tuple[int, ...]:
+    return (of.correct, of.failed, of.ended, of.tokens, of.right_tokens)
 
 
 def from_row(kind: str, data: str) -> Record:
-    """The record of a sealed row."""
-    return _PARSE[kind].decode(data)  # type: ignore[no-any-return]
+    """The record of a sealed row.
+
+    Raises:
+        msgspec.ValidationError: it is none that this version knows.
+    """
+    if kind not in _PARSE:
+        raise msgspec.ValidationError(f"its kind is {kind!r}; kinds: {', '.join(_PARSE)}")
+    try:
+        return _PARSE[kind].decode(data)  # type: ignore[no-any-return]
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{kind}: {error}") from error

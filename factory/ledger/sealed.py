@@ -245,5 +245,10 @@ class Sealed:
     def _telling(self) -> Iterator[None]:
         try:
             yield
+        except msgspec.ValidationError as error:
+            raise LedgerError(
+                f"{self.path} holds no readable record in a place, though a whole one: {error}. "
+                "Another version wrote it: read it with that one."
+            ) from error
         except BROKEN as error:
             raise LedgerError(f"{self.path} is damaged, restore it from a copy: {error}") from error

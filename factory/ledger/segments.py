@@ -25,7 +25,15 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from factory.errors import LedgerError
-from factory.ledger.records import MARK, Record, behind_marks, next_frame, to_small, unframe
+from factory.ledger.records import (
+    MARK,
+    Record,
+    behind_marks,
+    misfit,
+    next_frame,
+    to_small,
+    unframe,
+)
 from factory.ledger.sealed import Sealed
 
 MAGIC = b"trace-ledger 1\n"
@@ -161,6 +169,11 @@ def refuse_damage(log: Path, data: bytes, good: int, *, live: bool) -> None:
     """
     if good == len(data):
         return
+    if why := misfit(data, good):
+        raise LedgerError(
+            f"{log}: byte {good} begins no readable record, though a whole one: {why}. Another "
+            "version wrote it: read it with that one. Nothing in it was changed."
+        )
     following = next_frame(data, good)
     is_last = data.find(MARK, good) < 0 if MARK in data else following is None
     if live and is_last and following != good:

@@ -44,6 +44,11 @@ class Tally:
     """Ended without a verdict that tells: checker failed, or generation failed for good."""
     doomed: int = 0
     """Cut short by a detector whose measured chance of being wrong is at most 1 %."""
+    forked_correct: int = 0
+    """Forks (`factory.scheduling.branching`) are in none of the counts above: they are no samples
+    of the pass rate. These are new words and correct."""
+    forked_failed: int = 0
+    """Those that were wrong, repeats or doomed."""
     ended: int = 0
     """Came to an end, in any way."""
     tokens: int = 0
@@ -53,12 +58,24 @@ class Tally:
 
     @property
     def judged(self) -> int:
-        return self.correct + self.incorrect + self.repeats
+        return (
+            self.correct + self.incorrect + self.repeats + self.forked_correct + self.forked_failed
+        )
 
     @property
     def failed(self) -> int:
-        """Counted as failures when a policy decides whether to go on."""
+        """Samples of the pass rate that brought nothing."""
         return self.incorrect + self.repeats + self.doomed
+
+    @property
+    def found(self) -> int:
+        """Traces that there are, forks included."""
+        return self.correct + self.forked_correct
+
+    @property
+    def missed(self) -> int:
+        """Rollouts that brought nothing, forks included."""
+        return self.failed + self.forked_failed
 
     @property
     def outstanding(self) -> int:
@@ -85,6 +102,10 @@ class Decision:
     """Why the problem is finished; empty while it is not."""
     worth: float = field(default=0.0, compare=False)
     """Of a deferred problem: chance of a correct rollout per token. The best go on first."""
+
+
+WAIT = Decision()
+"""Nothing new, nothing closed: most decisions are this one."""
 
 
 class Policy(Protocol):

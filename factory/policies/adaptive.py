@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from math import ceil, exp, lgamma
 from typing import Any
 
-from factory.policies import DEFERRED, MOST, Decision, Tally
+from factory.policies import DEFERRED, MOST, WAIT, Decision, Tally
 from factory.scheduling import plan
 from factory.scheduling.plan import Cover
 from factory.scheduling.pool import Census, Pool
@@ -67,6 +67,9 @@ class Policy:
     budget: int | None = None
     """Tokens for the whole run; what is left at the end goes to the deferred problems, the highest
     chance per token first. Null: no limit, and deferred problems stay so."""
+    gpu_hours: float | None = None
+    """The same in GPU-hours: GPUs of a replica (one, where it has none) times the time from its
+    being ready to its end, over all commands on the run. Both may be given."""
     _learned: Any = field(init=False, default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +89,8 @@ class Policy:
             raise ValueError(f"haste must be in [0, 1], got {self.haste}")
         if self.budget is not None and self.budget < 1:
             raise ValueError(f"budget must be at least 1 token, got {self.budget}")
+        if self.gpu_hours is not None and not self.gpu_hours > 0:
+            raise ValueError(f"gpu_hours must be above 0, got {self.gpu_hours}")
         if self.learn and self.accept * self.at_most > plan.MOST_STATES:
             raise ValueError(
                 f"accept * at_most must be at most {plan.MOST_STATES} to plan with the pool's "
@@ -93,14 +98,14 @@ class Policy:
             )
 
     def decide(self, tally: Tally, pool: Pool = _NOTHING) -> Decision:
-        if tally.correct >= self.accept:
+        if tally.found >= self.accept:
             return Decision(close="enough")
         learned = self._learn(pool.census)
         spent = self._spent(pool)
         if not spent and (start := self._start(tally, learned, pool)):
             return Decision(start=start)
         if tally.outstanding:
-            return Decision()
+            return WAIT
         if tally.started >= self.at_most:
             return Decision(close="spent")
         if spent and (pool.closing or not pool.running):
@@ -113,14 +118,14 @@ class Policy:
     def _start(self, tally: Tally, learned: _Learned, pool: Pool) -> int:
         """How many to begin: each must be worth it even if all that are out should fail."""
         most = min(self.at_most - tally.started, self._wanted(tally, learned))
-        revived = pool.closing and self.budget is not None
+        revived = pool.closing and (self.budget is not None or self.gpu_hours is not None)
         start = 0
         while start < most and (revived or self._worth_it(tally, learned, start)):
             start += 1
         return start
 
     def _wanted(self, tally: Tally, learned: _Learned) -> int:
-        missing = self.accept - tally.correct
+        missing = self.accept - tally.found
         if self.haste:
             rate = learned.prior.mean(tally.correct, tally.failed)
             if learned.go is None:
@@ -131,19 +136,19 @@ class Policy:
         return missing - tally.outstanding
 
     def _worth_it(self, tally: Tally, learned: _Learned, ahead: int) -> bool:
-        failed = tally.failed + tally.outstanding + ahead
+        failed = tally.missed + tally.outstanding + ahead
         if learned.go is not None:
-            rule = learned.go[tally.correct]
+            rule = learned.go[tally.found]
             return failed < len(rule) and rule[failed]
-        if tally.correct:
+        if tally.found:
             return True
         left = self.at_most - tally.started
         return self.chance(tally, left) >= self.give_up
 
     def _spent(self, pool: Pool) -> bool:
-        if self.budget is None:
-            return False
-        return pool.tokens + pool.running * pool.mean_tokens >= self.budget
+        if self.budget is not None and pool.tokens_ahead >= self.budget:
+            return True
+        return self.gpu_hours is not None and pool.gpu_s_ahead >= 3600 * self.gpu_hours
 
     def _learn(self, census: Census) -> _Learned:
         learned: _Learned | None = self._learned

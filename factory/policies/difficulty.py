@@ -57,7 +57,7 @@ class Policy:
             return Decision(start=self.pilot - tally.started)
         prior = self._learn(pool.census)
         rate = prior.mean(tally.correct, tally.failed)
-        missing = self.target(rate) - tally.correct
+        missing = self.target(rate) - tally.found
         ended = tally.started - tally.outstanding
         if missing <= 0 and ended >= self.pilot:
             return Decision(close="enough")

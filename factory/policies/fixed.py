@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factory.policies import MOST, Decision, Tally
+from factory.policies import MOST, WAIT, Decision, Tally
 from factory.scheduling.pool import Pool
 
 
@@ -24,4 +24,4 @@ class Policy:
     def decide(self, tally: Tally, pool: Pool | None = None) -> Decision:
         if tally.started < self.n:
             return Decision(start=self.n - tally.started)
-        return Decision(close="" if tally.outstanding else "complete")
+        return WAIT if tally.outstanding else Decision(close="complete")

@@ -39,7 +39,7 @@ def _rows(
 ) -> Iterator[tuple[str, str]]:
     counts = state.counts
     reasons = f" ({listed(counts.closed)})" if counts.closed else ""
-    done = f"{len(state.closed):,} done{reasons}"
+    done = f"{counts.closed.total():,} done{reasons}"
     yield "problems", f"{counts.problems:,} admitted, {done}, {len(state.open):,} open"
     yield "solved", f"{counts.solved:,}"
     yield "rollouts", f"{counts.rollouts:,} ended, {counts.aborted:,} aborted"
@@ -50,6 +50,8 @@ def _rows(
         yield "yield", f"{counts.pass_rate:.1%} of the judged are correct"
         yield "tokens per correct", f"{counts.tokens / counts.correct:,.0f}"
     yield "tokens", f"{counts.tokens:,}"
+    if state.pool.gpu_s:
+        yield "GPU-hours", f"{state.pool.gpu_s / 3600:,.2f}"
     if counts.rejects:
         yield "set aside", listed(counts.rejects)
     if snapshot is not None and (counts.continued or snapshot.regenerated):

@@ -1,6 +1,7 @@
 """What the foreman hears and what it says.
 
-Events come from the driver (or a simulator), actions go back to it. Plain values, in order.
+Events come from the driver (or a simulator), actions go back to it. Plain values, in order. Those
+of which every rollout makes one are not frozen: to make a frozen one takes three times as long.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ class History:
     """Correct, in the very words of one in `correct`."""
     doomed: int = 0
     """Cut short by a detector."""
+    forked_correct: int = 0
+    """Forks (`branching`) are in none of the counts above."""
+    forked_failed: int = 0
     tokens: int = 0
     """Of the rollouts in `ended`."""
     right_tokens: int = 0
@@ -66,7 +70,7 @@ class ReplicaLost:
     """What it said last: evidence against a problem that is set aside for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """A rollout came to an end and is on record."""
 
@@ -75,6 +79,8 @@ class Finished:
     doomed: bool = False
     """Aborted because a detector found it doomed, not because it is not needed."""
     num_tokens: int = 0
+    forked: bool = False
+    """It began with another one's tokens (`branching`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Failed:
     """The problem itself is at fault (its prompt does not fit): no second try."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judged:
     """A verdict is on record."""
 
@@ -95,9 +101,18 @@ class Judged:
     outcome: Outcome
     repeat: bool = False
     """Correct, in the very words of an earlier correct one: no new trace."""
+    forked: bool = False
 
 
-Event = Admitted | SourceEnded | ReplicaReady | ReplicaLost | Finished | Failed | Judged
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """Replicas were alive, at work or not."""
+
+    gpu_s: float
+    """GPU-seconds since the last such event."""
+
+
+Event = Admitted | SourceEnded | ReplicaReady | ReplicaLost | Finished | Failed | Judged | Worked
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +122,7 @@ class Admit:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Generate:
     """Start a rollout on a replica, or go on with it."""
 
@@ -125,7 +140,7 @@ class Abort:
     key: RolloutKey
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verify:
     """Have a finished rollout judged."""
 

@@ -12,6 +12,7 @@ with real events (`factory.rollouts`); a simulator can drive the same object wit
     Finished(key, ...)            frees the slot; Verify, unless it was aborted
     Failed(key, fatal)            tries again elsewhere, then sets the problem aside
     Judged(key, outcome)          asks the policy: more rollouts, or close and abort the rest
+    Worked(gpu_s)                 adds to what the policy's budget of GPU-hours is held against
 
 A problem that the policy defers is parked, and asked about again at every census of the pool
 (`pool.py`, noted in the ledger); at the end the most promising go on first, as long as the policy
@@ -32,9 +33,7 @@ well, has its problem set aside. The guilty one of n is found in about log2(n) l
 lose a little time. Where nothing ends well any more, replicas may be at fault: then it takes
 `_LONELY` losses for every problem that lost one alone (`factory.crew.fence` delays them).
 
-A checker's failure is nobody's wrong answer, but a problem over which it fails `max_unchecked`
-times, and never once can tell, is set aside too.
-
+A problem over which the checker fails `max_unchecked` times, and never can tell, is set aside too.
 Memory: proportional to open problems and replicas, never to the length of the run.
 """
 
@@ -43,7 +42,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from factory.policies import DEFERRED, Policy
+from factory.policies import DEFERRED, WAIT, Policy
+from factory.scheduling.berth import Berth
 from factory.scheduling.events import (
     Abort,
     Action,
@@ -60,6 +60,7 @@ from factory.scheduling.events import (
     ReplicaReady,
     SourceEnded,
     Verify,
+    Worked,
 )
 from factory.scheduling.opened import Opened
 from factory.scheduling.pool import Pool
@@ -108,13 +109,11 @@ class Foreman:
         self._problems: dict[str, Opened] = {}
         self._queue = WaitingLine(self._predict)
         self._suspects: deque[RolloutKey] = deque()
-        self._aboard: dict[str, dict[RolloutKey, int]] = {}
         self._loners: deque[RolloutKey] = deque()
-        self._reserved: dict[str, RolloutKey] = {}
-        self._slots: dict[str, int] = {}
+        self._berths: dict[str, Berth] = {}
+        self._reserved: dict[Berth, RolloutKey] = {}
         self._total_slots = 0
-        self._running: dict[str, dict[RolloutKey, None]] = {}
-        self._free: dict[str, None] = {}
+        self._free: dict[Berth, None] = {}
         self._asked = 0
         self._source_ended = False
         self._actions: list[Action] = []
@@ -126,6 +125,7 @@ class Foreman:
             Finished: self._finished,
             Failed: self._failed,
             Judged: self._judged,
+            Worked: lambda event: self._pool.work(event.gpu_s),
         }
 
     @property
@@ -145,7 +145,7 @@ class Foreman:
     @property
     def running(self) -> int:
         """Rollouts handed to replicas and not yet ended."""
-        return sum(len(keys) for keys in self._running.values())
+        return sum(len(berth.running) for berth in self._berths.values())
 
     def handle(self, *events: Event) -> list[Action]:
         """Take events in order; return what is to be done, in order."""
@@ -179,18 +179,17 @@ class Foreman:
         self._queue.longest_first()
 
     def _replica_ready(self, event: ReplicaReady) -> None:
-        self._slots[event.replica] = event.slots
+        berth = self._berths[event.replica] = Berth(event.replica, event.slots)
         self._total_slots += event.slots
-        self._running[event.replica] = {}
-        self._aboard[event.replica] = {}
-        self._free[event.replica] = None
+        self._free[berth] = None
 
     def _replica_lost(self, event: ReplicaLost) -> None:
-        self._total_slots -= self._slots.pop(event.replica, 0)
-        self._free.pop(event.replica, None)
-        suspects = self._aboard.pop(event.replica, {})
-        lost = self._running.pop(event.replica, {})
-        alone = self._reserved.pop(event.replica, None)
+        if (berth := self._berths.pop(event.replica, None)) is None:
+            return
+        self._total_slots -= berth.slots
+        self._free.pop(berth, None)
+        suspects, lost = berth.aboard, berth.running
+        alone = self._reserved.pop(berth, None)
         if alone is not None and alone not in lost:
             self._loners.appendleft(alone)
         for key in lost:
@@ -219,10 +218,11 @@ class Foreman:
         problem.finished(event, self._pool)
         self._ended += 1
         self._accused.clear()
-        if not event.aborted:
+        if event.aborted:
+            self._decide(event.key.problem_id)
+        else:  # it has changed nothing that a policy decides by, until it has its verdict
             self._unjudged += 1
             self._actions.append(Verify(event.key))
-        self._decide(event.key.problem_id)
 
     def _failed(self, event: Failed) -> None:
         problem = self._release(event.key)
@@ -240,10 +240,10 @@ class Foreman:
             return
         self._unjudged -= 1
         problem.judged(event, self._pool)
-        failed, hopeless = problem.unchecked, not (problem.tally.judged or problem.closing)
-        if hopeless and failed >= self._max_unchecked:
-            reason = f"the checker failed on {failed} rollouts and judged none, the last outcome: "
-            self._begin_close(event.key.problem_id, problem, f"set aside: {reason}{event.outcome}")
+        failed = problem.unchecked
+        if failed >= self._max_unchecked and not (problem.tally.judged or problem.closing):
+            reason = f"set aside: the checker failed on {failed} rollouts and judged none, the last"
+            self._begin_close(event.key.problem_id, problem, f"{reason} outcome: {event.outcome}")
         self._decide(event.key.problem_id)
 
     # what follows from them
@@ -251,15 +251,15 @@ class Foreman:
     def _release(self, key: RolloutKey) -> Opened | None:
         """Free the slot of a rollout; None for one that is not (or no longer) running here."""
         problem = self._problems.get(key.problem_id)
-        if problem is None or key.index not in problem.placed:
+        berth = problem.placed.pop(key.index, None) if problem else None
+        if berth is None:
             return None
-        replica = problem.placed.pop(key.index)
-        del self._running[replica][key]
-        if self._reserved.get(replica) == key:
-            del self._reserved[replica]
-        if replica not in self._reserved:
-            self._free[replica] = None
-        self._aboard[replica].pop(key, None)
+        del berth.running[key]
+        if self._reserved.get(berth) == key:
+            del self._reserved[berth]
+        if berth not in self._reserved:
+            self._free[berth] = None
+        berth.aboard.pop(key, None)
         return problem
 
     def _again(self, key: RolloutKey, problem: Opened, reason: str, *, give_up: bool) -> None:
@@ -283,6 +283,8 @@ class Foreman:
         problem = self._problems[problem_id]
         if not problem.closing:
             decision = self._policy.decide(problem.tally, self._pool)
+            if decision is WAIT:
+                return
             for _ in range(decision.start):
                 self._queue.append((RolloutKey(problem_id, problem.next_index), False))
                 problem.next_index += 1
@@ -332,8 +334,8 @@ class Foreman:
         problem.closing = reason
         # What still waits in the queue never started; it is skipped there.
         problem.run(len(problem.placed) - problem.tally.running, self._pool)
-        for index, replica in problem.placed.items():
-            self._actions.append(Abort(replica, RolloutKey(problem_id, index)))
+        for index, berth in problem.placed.items():
+            self._actions.append(Abort(berth.name, RolloutKey(problem_id, index)))
 
     def _end_close(self, problem_id: str, problem: Opened) -> None:
         if problem.closing and not problem.tally.outstanding:
@@ -345,48 +347,46 @@ class Foreman:
         """Hand queued rollouts to replicas with free slots, one at a time in turn."""
         self._dispatch_alone()
         self._dispatch_suspects()
-        while self._queue and self._free and self._unjudged < self._max_unjudged:
-            key, interrupted = self._queue.popleft()
-            self._place(next(iter(self._free)), key, interrupted)
+        while self._free and self._queue and self._unjudged < self._max_unjudged:
+            self._place(next(iter(self._free)), *self._queue.popleft())
 
     def _dispatch_alone(self) -> None:
         """Reserve a replica for each that must run alone, and start it there once it is empty."""
-        while self._loners and len(self._reserved) < len(self._slots):
-            open_to_all = (r for r in self._slots if r not in self._reserved)
-            replica = min(open_to_all, key=lambda r: len(self._running[r]))
-            self._reserved[replica] = self._loners.popleft()
-            self._free.pop(replica, None)
-        for replica, key in list(self._reserved.items()):
-            if not self._running[replica] and not self._place(replica, key, interrupted=True):
-                del self._reserved[replica]
-                self._free[replica] = None
+        while self._loners and len(self._reserved) < len(self._berths):
+            open_to_all = (b for b in self._berths.values() if b not in self._reserved)
+            berth = min(open_to_all, key=lambda b: len(b.running))
+            self._reserved[berth] = self._loners.popleft()
+            self._free.pop(berth, None)
+        for berth, key in list(self._reserved.items()):
+            if not berth.running and not self._place(berth, key, interrupted=True):
+                del self._reserved[berth]
+                self._free[berth] = None
 
     def _dispatch_suspects(self) -> None:
         """Place suspects where they find no more company of their kind than they may have."""
-        for replica in list(self._free) if self._suspects else ():
-            aboard = self._aboard[replica]
-            while self._suspects and replica in self._free:
+        for berth in list(self._free) if self._suspects else ():
+            aboard = berth.aboard
+            while self._suspects and berth in self._free:
                 key = self._suspects[0]
                 problem = self._problems.get(key.problem_id)
                 company = problem.suspects[key.index] if problem else 0
                 if problem and len(aboard) >= min([company, *aboard.values()]):
                     break
                 self._suspects.popleft()
-                if self._place(replica, key, interrupted=True):
+                if self._place(berth, key, interrupted=True):
                     aboard[key] = company
 
-    def _place(self, replica: str, key: RolloutKey, interrupted: bool) -> bool:
+    def _place(self, berth: Berth, key: RolloutKey, interrupted: bool) -> bool:
         """Hand one rollout to a replica; False if its problem is finished meanwhile."""
         problem = self._problems.get(key.problem_id)
         if problem is None or problem.closing:
             return False
-        self._free.pop(replica, None)
-        running = self._running[replica]
-        running[key] = None
-        problem.placed[key.index] = replica
-        self._actions.append(Generate(replica, key, interrupted))
-        if len(running) < self._slots[replica] and replica not in self._reserved:
-            self._free[replica] = None
+        self._free.pop(berth, None)
+        berth.running[key] = None
+        problem.placed[key.index] = berth
+        self._actions.append(Generate(berth.name, key, interrupted))
+        if len(berth.running) < berth.slots and berth not in self._reserved:
+            self._free[berth] = None
         return True
 
     def _ask(self) -> None:

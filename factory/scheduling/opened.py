@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from factory.policies import Tally
+from factory.scheduling.berth import Berth
 from factory.scheduling.events import Finished, History, Judged
 from factory.scheduling.pool import Pool
 from factory.types import Outcome
@@ -28,7 +29,7 @@ class Opened:
     """Per rollout index: how many rollouts had ended anywhere when that happened first."""
     unchecked: int = 0
     """Rollouts over which the checker crashed or ran out of time."""
-    placed: dict[int, str] = field(default_factory=dict)
+    placed: dict[int, Berth] = field(default_factory=dict)
     """Replica per generating rollout index."""
     lengths: dict[int, int] = field(default_factory=dict)
     """Tokens per finished rollout without a verdict."""
@@ -52,6 +53,8 @@ class Opened:
             unknown=past.unknown,
             repeats=past.repeats,
             doomed=past.doomed,
+            forked_correct=past.forked_correct,
+            forked_failed=past.forked_failed,
             ended=len(known),
             tokens=past.tokens,
             right_tokens=past.right_tokens,
@@ -71,7 +74,9 @@ class Opened:
         tally.ended += 1
         tally.tokens += event.num_tokens
         pool.ended(event.num_tokens)
-        if event.doomed:
+        if event.doomed and event.forked:
+            tally.forked_failed += 1
+        elif event.doomed:
             pool.judged(tally.correct, tally.failed, None)
             tally.doomed += 1
         elif event.aborted:
@@ -85,7 +90,11 @@ class Opened:
         tally = self.tally
         tally.waiting -= 1
         length = self.lengths.pop(event.key.index, 0)
-        if event.repeat:
+        if event.forked and event.outcome.judged:
+            new = event.outcome is Outcome.CORRECT and not event.repeat
+            tally.forked_correct += new
+            tally.forked_failed += not new
+        elif event.repeat:
             pool.judged(tally.correct, tally.failed, None)
             tally.repeats += 1
         elif event.outcome is Outcome.CORRECT:

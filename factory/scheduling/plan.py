@@ -6,9 +6,11 @@ whose coverage stays within `loss` of that *in every tenth of the pool by pass r
 accepted trace alone would drop the hard problems first.
 
 It is a constrained Markov decision problem. With a multiplier per constraint it is solved by
-dynamic programming backwards over the tallies; the multipliers are found by subgradient ascent
-on the dual (Altman, Constrained Markov Decision Processes, 1999, ch. 3). Every value of the dual
-is a lower bound on the cost of any rule whatever that keeps the coverage: `bound` is the best one.
+dynamic programming backwards over the tallies (Altman, Constrained Markov Decision Processes,
+1999, ch. 3). The multipliers are found by subgradient ascent on the dual, in exponentiated form
+(Kivinen and Warmuth, Information and Computation 132, 1997): those of hard tenths are larger by
+orders of magnitude, and steps that add had not got there in a thousand rounds. Every value of the
+dual is a lower bound on the cost of any rule whatever that keeps the coverage: `bound` is the best.
 
 A state (c, f) is reached along many paths, and all rules stop or go on in the same places for
 every pass rate p, so the chance of being there is paths(c, f) p^c (1-p)^f; sums over p are taken
@@ -29,7 +31,9 @@ BANDS = 10
 MOST_STATES = 20_000
 """Upper bound on `accept * at_most`."""
 _STEPS = 80
-_FIRST_STEP = 600.0
+_STEP = 0.5
+_SLOWER = 20
+_LEAST_LOSS = 0.001
 _SLACK = 1e-9
 
 
@@ -76,10 +80,21 @@ def make(
         cost, covered = world.play(go)
         if cost < best[0] and (covered >= target - _SLACK).all():
             best = cost, go
-        price = np.maximum(0, price + _FIRST_STEP / (1 + step / 10) * (target - covered))
+        price = raised(price, step, target - covered, loss)
     best = min(best, *_feasible(world, price, target), key=lambda rule: rule[0])
     rule = tuple(tuple(bool(best[1][c + f, c]) for f in range(at_most - c)) for c in range(accept))
     return Plan(go=rule, cost=best[0], bound=min(bound, best[0]))
+
+
+def raised(price: Any, step: int, missing: Any, loss: float) -> Any:
+    """The next prices: up where coverage is missing, down where there is more than is asked for.
+
+    Args:
+        missing: coverage (level, band), below zero where there is too much.
+    """
+    short = missing / (max(loss, _LEAST_LOSS) / BANDS)
+    change = np.clip(_STEP / (1 + step / _SLOWER) * short, -1, 1)
+    return np.clip(price * np.exp(change), 1e-2, 1e6)
 
 
 def _feasible(world: _World, price: Any, target: Any) -> list[tuple[float, Any]]:

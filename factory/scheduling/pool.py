@@ -70,6 +70,8 @@ class Pool:
     """Generated so far, by rollouts that came to an end in any way."""
     running: int = 0
     """Rollouts queued or generating."""
+    gpu_s: float = 0.0
+    """GPU-seconds so far, where the driver meters them."""
     closing: bool = False
     """The source has ended and nothing is queued: what is deferred goes on now, or is closed."""
     _tallies: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -83,12 +85,29 @@ class Pool:
         """Mean length of a rollout so far; 0: none has ended."""
         return self.tokens / self._ended if self._ended else 0.0
 
+    @property
+    def tokens_ahead(self) -> float:
+        """What there will be when the running ones have ended."""
+        return self.tokens + self.running * self.mean_tokens
+
+    @property
+    def gpu_s_ahead(self) -> float:
+        """The same of GPU-seconds, at what a token took so far."""
+        return self.gpu_s * self.tokens_ahead / self.tokens if self.tokens else self.gpu_s
+
     def add(self, problem: Sums) -> None:
         """Take in all that is on record of a problem."""
         self._move((0, 0), (problem.correct, problem.failed))
         self.tokens += problem.tokens
         self._ended += problem.ended
         self._right_tokens += problem.right_tokens
+
+    def remove(self, problem: Sums) -> None:
+        """Take out what `add` took in: the problem is open again."""
+        self._move((problem.correct, problem.failed), (0, 0))
+        self.tokens -= problem.tokens
+        self._ended -= problem.ended
+        self._right_tokens -= problem.right_tokens
 
     def add_alike(self, problems: int, sums: Sums) -> None:
         """The same for many problems with equally many correct and failed rollouts.
@@ -103,6 +122,10 @@ class Pool:
         self.tokens += sums.tokens
         self._ended += sums.ended
         self._right_tokens += sums.right_tokens
+
+    def work(self, gpu_s: float) -> None:
+        """Replicas were alive for so long."""
+        self.gpu_s += gpu_s
 
     def ended(self, tokens: int) -> None:
         """A rollout came to an end."""
@@ -120,13 +143,15 @@ class Pool:
         self._right_tokens += right_tokens or 0
 
     def _move(self, before: tuple[int, int], after: tuple[int, int]) -> None:
-        if sum(before):
-            self._tallies[before] -= 1
-            if not self._tallies[before]:
-                del self._tallies[before]
-        if sum(after):
-            self._tallies[after] += 1
-        self._judged += sum(after) - sum(before)
+        tallies = self._tallies
+        had, has = before[0] + before[1], after[0] + after[1]
+        if had:
+            tallies[before] -= 1
+            if not tallies[before]:
+                del tallies[before]
+        if has:
+            tallies[after] += 1
+        self._judged += has - had
         self._correct += after[0] - before[0]
 
     def look(self) -> Census | None:

@@ -44,8 +44,8 @@ class Prior:
         return cls(_GRID, weights / weights.sum())
 
     @classmethod
-    def learn(cls, census: Census, a: float, b: float) -> Prior:
-        """Fitted to a pool; Beta(a, b) where the pool says nothing."""
+    def learn(cls, census: Census, a: float, b: float, imagined: float = _IMAGINED) -> Prior:
+        """Fitted to a pool and so many imagined problems of Beta(a, b)."""
         base = cls.beta(a, b).weights
         base[[0, -1]] = base[[1, -2]]  # never and always are possible too
         base /= base.sum()
@@ -57,7 +57,7 @@ class Prior:
         for _ in range(_ROUNDS):
             post = likelihood * weights
             post *= (counts / post.sum(1))[:, None]
-            weights = (post.sum(0) + _IMAGINED * base) / (counts.sum() + _IMAGINED)
+            weights = (post.sum(0) + imagined * base) / (counts.sum() + imagined)
         return cls(_GRID, weights)
 
     def mean(self, correct: int, failed: int) -> float:

@@ -2,6 +2,8 @@
 
     assumptions.py   how fast, how long, how often it breaks: what a simulation is told
     pool.py          problems with their pass rates, and rollouts with their lengths
+    wordings.py      in whose words a right rollout is
+    flight.py        problems and rollouts under way
     replica.py       one engine: a batch that shares its speed
     judges.py        the verifiers' queue
     source.py        where problems come from, and how fast
@@ -16,7 +18,7 @@ a run would do with real engines is assumed (`assumptions`); what the scheduler 
 not, it is `factory.scheduling.foreman` itself with the recipe's policy. Equal options give equal
 figures, whatever machine computes them; only the CPU seconds of the foreman are measured.
 
-Not simulated: the ledger, the network, Ray, requests that fail, rollouts cut short as doomed, right
-ones that repeat an earlier one. Their time is missing from the forecast, as is the growth of a
-decoding step with the length of what it attends to, and what a prefix cache spares of the prompts.
+Not simulated: the ledger, the network, Ray, requests that fail, rollouts cut short as doomed. Their
+time is missing from the forecast, as is the growth of a decoding step with the length of what it
+attends to, and what a prefix cache spares of the prompts.
 """

@@ -57,6 +57,13 @@ def _about_problems(group: argparse._ArgumentGroup) -> None:
             "POOL",
             f"pass rates: {', '.join(_POOLS)}, or A,B of a Beta distribution (openr1)",
         ),
+        (
+            "--repeats",
+            float,
+            0.0,
+            "SHARE",
+            "chance that two right rollouts of a problem are in the same words (0)",
+        ),
         ("--prompt", int, 200, "TOKENS", "of a prompt (200)"),
         (
             "--replay",
@@ -179,9 +186,12 @@ def _pool(recipe: Recipe, given: argparse.Namespace) -> tuple[Pool, int | None]:
     most = recipe.sampling.max_tokens
     median, sigma = given.lengths or (most / _PART_OF_MOST, 1.0)
     rates = POOLS[given.rates] if isinstance(given.rates, str) else given.rates
-    with _naming("--lengths, --wrong, --rates"):
+    with _naming("--lengths, --wrong, --rates, --repeats"):
         lengths = Lengths(median=median, sigma=sigma, wrong=given.wrong, most=most)
-        return Drawn(rates, lengths, prompt_tokens=given.prompt, seed=given.seed), None
+        pool = Drawn(
+            rates, lengths, prompt_tokens=given.prompt, seed=given.seed, repeats=given.repeats
+        )
+        return pool, None
 
 
 def _scenario(recipe: Recipe, given: argparse.Namespace, count: int | None) -> Scenario:

@@ -16,6 +16,8 @@ class Tokens:
     """Of right rollouts that are kept."""
     surplus: int = 0
     """Of right rollouts beyond what is kept of their problem."""
+    repeated: int = 0
+    """Of right rollouts in the words of an earlier one."""
     wrong: int = 0
     unjudged: int = 0
     """Of rollouts whose judgement hung."""
@@ -28,6 +30,7 @@ class Tokens:
         return (
             self.accepted
             + self.surplus
+            + self.repeated
             + self.wrong
             + self.unjudged
             + self.aborted
@@ -110,7 +113,7 @@ class Figures:
     """Ended by themselves or at their limit."""
     aborted: int = 0
     kept: int = 0
-    """Right ones, up to what is kept of each problem."""
+    """Right ones in words of their own, up to what is kept of each problem."""
     losses: int = 0
     """Replicas lost."""
     interrupted: int = 0

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import cycle
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from factory.crew.backlog import BATCH_S
 from factory.simulation.assumptions import Judging
-from factory.types import RolloutKey
 
 _JUDGED_AT_ONCE = 64
 _DRAWN = 65_521
 
+Rollout = TypeVar("Rollout")
 
-class VirtualJudges:
+
+class VirtualJudges(Generic[Rollout]):
     """Workers that take batches of about a second from one queue.
 
     A batch's verdicts come together, so one hung judgement holds up those beside it.
@@ -23,7 +25,7 @@ class VirtualJudges:
 
     def __init__(self, judging: Judging, seed: int) -> None:
         self._idle = judging.judges
-        self._queue: deque[RolloutKey] = deque()
+        self._queue: deque[Rollout] = deque()
         self._lately = 0.0
         rng = np.random.default_rng([seed, 1])
         seconds = judging.seconds * rng.lognormal(-0.5, 1.0, _DRAWN)
@@ -38,15 +40,15 @@ class VirtualJudges:
         """Rollouts in the queue."""
         return len(self._queue)
 
-    def add(self, key: RolloutKey) -> None:
-        self._queue.append(key)
+    def add(self, rollout: Rollout) -> None:
+        self._queue.append(rollout)
 
     def done(self, mean_s: float) -> None:
         """A worker has handed in its batch, with so many seconds per judgement."""
         self._idle += 1
         self._lately = (self._lately + mean_s) / 2
 
-    def batch(self) -> tuple[float, list[tuple[RolloutKey, bool]]] | None:
+    def batch(self) -> tuple[float, list[tuple[Rollout, bool]]] | None:
         """Seconds and rollouts of the next batch, each with whether its judgement hangs.
 
         None if there is nothing to do or nobody to do it.
@@ -55,7 +57,7 @@ class VirtualJudges:
             return None
         self._idle -= 1
         most = int(min(_JUDGED_AT_ONCE, max(1.0, BATCH_S / max(self._lately, 1e-6))))
-        taken: list[tuple[RolloutKey, bool]] = []
+        taken: list[tuple[Rollout, bool]] = []
         seconds = 0.0
         while self._queue and len(taken) < most:
             takes, hung = next(self._draws)

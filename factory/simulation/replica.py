@@ -4,7 +4,8 @@ Every running request gets one token per step, so they all move along one clock 
 (processor sharing in virtual time, as in fair queueing). A request of n tokens that starts when the
 clock stands at c ends when it stands at c + n, however often the speed changes in between. Ends
 lie in a heap by that clock; a change of the batch changes only how fast the clock runs. So every
-change costs O(log n), and none looks at the other requests.
+change costs O(log n), and none looks at the other requests. What is cut short stays in the heap
+until it is on top.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import deque
 from heapq import heappop, heappush, heapreplace
 
 from factory.simulation.assumptions import Speed
-from factory.types import RolloutKey
+from factory.simulation.flight import GONE, WAITS, Flight
 
 
 class VirtualReplica:
@@ -26,8 +27,8 @@ class VirtualReplica:
     """
 
     __slots__ = (
-        "_at", "_clock", "_heap", "_most", "_queue", "_second_per_prompt_token", "_steps",
-        "_waiting", "due", "name", "running", "seat",
+        "_at", "_clock", "_entries", "_heap", "_most", "_queue", "_second_per_prompt_token",
+        "_steps", "due", "name", "running", "seat", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, seat: int, speed: Speed, steps: list[float], now: float) -> None:
@@ -35,102 +36,110 @@ class VirtualReplica:
         self.seat = seat
         self.due = 0
         """Number of the entry in the world's agenda that is the valid one."""
-        self.running: dict[RolloutKey, tuple[float, int]] = {}
-        """What the clock shows at the end of each, and its tokens from here."""
+        self.running = self.waiting = 0
+        """Requests."""
         self._steps = steps
         self._most = speed.sequences
         self._second_per_prompt_token = 1 / speed.prefill
-        self._heap: list[tuple[float, RolloutKey]] = []
-        self._waiting: dict[RolloutKey, tuple[int, int]] = {}
-        self._queue: deque[RolloutKey] = deque()
+        self._heap: list[tuple[float, int, Flight]] = []
+        self._entries = 0
+        self._queue: deque[Flight] = deque()
         self._clock = 0.0
         self._at = now
 
-    def take(self, now: float, key: RolloutKey, tokens: int, prompt: int) -> bool:
-        """Hold one more request of `tokens` behind a prompt; whether it runs at once."""
-        if len(self.running) < self._most:
+    def take(self, now: float, flight: Flight) -> bool:
+        """Hold one more request, of `flight.left` tokens; whether it runs at once."""
+        if self.running < self._most:
             self._advance(now)
-            self._begin(key, tokens, prompt)
+            self._begin(flight)
             return True
-        self._waiting[key] = (tokens, prompt)
-        self._queue.append(key)
+        flight.finish = WAITS
+        self.waiting += 1
+        self._queue.append(flight)
         return False
 
-    def end(self, now: float) -> RolloutKey:
+    def end(self, now: float) -> Flight:
         """The next request ends now; one that waits takes its place.
 
         `next_end` has told that there is one, and nothing has changed since.
         """
-        heap, running, waiting, queue = self._heap, self.running, self._waiting, self._queue
-        self._clock, ended = heap[0]
+        heap, queue = self._heap, self._queue
+        self._clock, _, ended = heap[0]
         self._at = now
-        del running[ended]
+        ended.finish = GONE
         while queue:
-            key = queue.popleft()
-            if (entry := waiting.pop(key, None)) is not None:
-                tokens, prompt = entry
-                self._at = now + prompt * self._second_per_prompt_token
-                finish = self._clock + tokens
-                running[key] = (finish, tokens)
-                heapreplace(heap, (finish, key))
+            flight = queue.popleft()
+            if flight.finish == WAITS:
+                self.waiting -= 1
+                self._at = now + flight.prompt * self._second_per_prompt_token
+                self._entries = entry = self._entries + 1
+                flight.finish = finish = self._clock + flight.left
+                heapreplace(heap, (finish, entry, flight))
                 return ended
         heappop(heap)
+        self.running -= 1
         return ended
 
-    def cut(self, now: float, key: RolloutKey) -> int | None:
+    def cut(self, now: float, flight: Flight) -> int | None:
         """End a request early: its tokens up to now; None if it has ended already."""
-        if self._waiting.pop(key, None) is not None:
+        if flight.finish == WAITS:
+            flight.finish = GONE
+            self.waiting -= 1
             return 0
         self._advance(now)
-        if (written := self.written(key)) is not None:
-            del self.running[key]
+        if (written := self.written(flight)) is not None:
+            flight.finish = GONE
+            self.running -= 1
             self._fill()
         return written
 
     def next_end(self) -> float | None:
         """When the next request ends, if nothing changes until then."""
-        heap, running = self._heap, self.running
+        heap = self._heap
         while heap:
-            finish, key = heap[0]
-            if key in running:
-                return self._at + (finish - self._clock) * self._steps[len(running)]
+            finish, _, flight = heap[0]
+            if flight.finish == finish:
+                return self._at + (finish - self._clock) * self._steps[self.running]
             heappop(heap)
         return None
 
-    def lose(self, now: float) -> dict[RolloutKey, int]:
-        """The replica is gone: tokens written here, by request."""
+    def lose(self, now: float) -> list[tuple[Flight, int]]:
+        """The replica is gone: each request with the tokens written here."""
         self._advance(now)
-        lost = {key: self.written(key) or 0 for key in self.running}
-        lost.update(dict.fromkeys(self._waiting, 0))
-        self.running.clear()
-        self._waiting.clear()
+        lost = [(f, self.written(f) or 0) for finish, _, f in self._heap if f.finish == finish]
+        lost += [(flight, 0) for flight in self._queue if flight.finish == WAITS]
+        for flight, _ in lost:
+            flight.finish = GONE
+        self.running = self.waiting = 0
         self.due = -1
         return lost
 
-    def written(self, key: RolloutKey) -> int | None:
+    def written(self, flight: Flight) -> int | None:
         """Tokens of a running request up to the last change; None if it does not run."""
-        if (entry := self.running.get(key)) is None:
+        if flight.finish < 0:
             return None
-        finish, tokens = entry
-        return min(tokens, max(0, int(tokens - (finish - self._clock) + 1e-6)))
+        left = flight.finish - self._clock
+        return min(flight.left, max(0, int(flight.left - left + 1e-6)))
 
     def _advance(self, now: float) -> None:
         # `_at` lies ahead of `now` while prompts are read: the clock stands still until then.
         if now > self._at:
             if self.running:
-                self._clock += (now - self._at) / self._steps[len(self.running)]
+                self._clock += (now - self._at) / self._steps[self.running]
             self._at = now
 
-    def _begin(self, key: RolloutKey, tokens: int, prompt: int) -> None:
-        self._at += prompt * self._second_per_prompt_token
-        finish = self._clock + tokens
-        self.running[key] = (finish, tokens)
-        heappush(self._heap, (finish, key))
+    def _begin(self, flight: Flight) -> None:
+        self._at += flight.prompt * self._second_per_prompt_token
+        self.running += 1
+        self._entries = entry = self._entries + 1
+        flight.finish = finish = self._clock + flight.left
+        heappush(self._heap, (finish, entry, flight))
 
     def _fill(self) -> None:
-        queue, waiting = self._queue, self._waiting
+        queue = self._queue
         while queue:
-            key = queue.popleft()
-            if (entry := waiting.pop(key, None)) is not None:
-                self._begin(key, *entry)
+            flight = queue.popleft()
+            if flight.finish == WAITS:
+                self.waiting -= 1
+                self._begin(flight)
                 return

@@ -11,6 +11,7 @@ end of that time. Nobody else decides anything.
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from collections.abc import Callable
@@ -22,23 +23,20 @@ from factory.scheduling import events as ev
 from factory.scheduling.foreman import Foreman
 from factory.simulation.assumptions import Scenario
 from factory.simulation.figures import Figures, Use
+from factory.simulation.flight import Flight, Open
 from factory.simulation.judges import VirtualJudges
-from factory.simulation.pool import Pool, Problem
+from factory.simulation.pool import Pool
 from factory.simulation.replica import VirtualReplica
 from factory.simulation.source import VirtualSource
 from factory.types import Outcome, RolloutKey
 
 _WATCH = 1000
-
-
-class _Open:
-    """A problem in the world."""
-
-    __slots__ = ("drawn", "flying", "right", "rollouts", "tokens")
-
-    def __init__(self, drawn: Problem) -> None:
-        self.drawn = drawn
-        self.right = self.rollouts = self.tokens = self.flying = 0
+_TIMED = 16
+"""One small batch of events in so many is timed: to ask the time costs more than one of them."""
+_MANY = 1000
+"""Events of a batch that is timed in any case."""
+_YOUNG = 500_000
+"""New objects between two looks for cycles: there are millions of them, and hardly a cycle."""
 
 
 class World:
@@ -57,7 +55,7 @@ class World:
         self._pool = pool
         self._foreman = Foreman(policy)
         self._steps = scenario.speed.steps
-        self._judges = VirtualJudges(scenario.judging, scenario.seed)
+        self._judges: VirtualJudges[Flight] = VirtualJudges(scenario.judging, scenario.seed)
         self._source = VirtualSource(scenario.supply)
         self._random = random.Random(scenario.seed)
         self._agenda: list[tuple[float, int, VirtualReplica | Callable[[float], None]]] = []
@@ -70,9 +68,9 @@ class World:
         self._busy = 0
         self._wanted = 0
         self._asked_for = False
-        self._open: dict[str, _Open] = {}
-        self._flights: dict[RolloutKey, tuple[int, bool]] = {}
-        self._logged: dict[RolloutKey, int] = {}
+        self._told = 0
+        self._open: dict[str, Open] = {}
+        self._flights: dict[RolloutKey, Flight] = {}
 
     def run(self, watch: Callable[[World], None] = lambda _: None) -> Figures:
         """Until nothing is left to do.
@@ -80,6 +78,14 @@ class World:
         Args:
             watch: called now and then, to show progress.
         """
+        before = gc.get_threshold()
+        gc.set_threshold(_YOUNG, *before[1:])
+        try:
+            return self._run(watch)
+        finally:
+            gc.set_threshold(*before)
+
+    def _run(self, watch: Callable[[World], None]) -> Figures:
         for seat in range(self._scenario.replicas):
             self._start(seat, 0.0)
         self._plan_losses()
@@ -113,7 +119,7 @@ class World:
 
     def _gather(self, until: float) -> None:
         """Let everything happen that happens until then."""
-        agenda, flights = self._agenda, self._flights
+        agenda = self._agenda
         told = self._events.append
         while agenda and agenda[0][0] <= until:
             when, entry, what = agenda[0]
@@ -123,10 +129,9 @@ class World:
             elif what.due != entry:
                 heappop(agenda)
             else:
-                running = what.running
-                before = len(running)
-                key = what.end(when)
-                self._busy += len(running) - before
+                before = what.running
+                ended = what.end(when)
+                self._busy += what.running - before
                 end = what.next_end()
                 if end is None:
                     what.due = -1
@@ -134,7 +139,7 @@ class World:
                 else:
                     self._entries = what.due = self._entries + 1
                     heapreplace(agenda, (end, what.due, what))
-                told(ev.Finished(key, num_tokens=flights[key][0]))
+                told(ev.Finished(ended.key, num_tokens=ended.tokens))
 
     def _next(self) -> float:
         """When something happens next, past entries that are no longer valid."""
@@ -158,10 +163,14 @@ class World:
 
     def _tell(self) -> list[ev.Action]:
         events, self._events = self._events, []
+        self.figures.events += len(events)
+        self._told += 1
+        times = 1 if len(events) >= _MANY else _TIMED
+        if self._told % times:
+            return self._foreman.handle(*events)
         before = time.thread_time()
         actions = self._foreman.handle(*events)
-        self.figures.foreman_s += time.thread_time() - before
-        self.figures.events += len(events)
+        self.figures.foreman_s += times * (time.thread_time() - before)
         return actions
 
     # problems
@@ -175,7 +184,7 @@ class World:
             self._wanted -= count
             for number in range(taken, taken + count):
                 name = f"problem-{number}"
-                self._open[name] = _Open(self._pool.problem(number))
+                self._open[name] = Open(self._pool.problem(number))
                 self._events.append(ev.Admitted(name))
             if count:
                 figures = self.figures
@@ -196,12 +205,13 @@ class World:
 
     def _act(self, actions: list[ev.Action]) -> None:
         started: dict[VirtualReplica, None] = {}
+        flights = self._flights
         for action in actions:
             kind = type(action)
             if kind is ev.Generate:
                 self._generate(action, started)  # type: ignore[arg-type]
             elif kind is ev.Verify:
-                self._judges.add(action.key)  # type: ignore[union-attr]
+                self._judges.add(flights.pop(action.key))  # type: ignore[union-attr]
             elif kind is ev.Abort:
                 self._abort(action, started)  # type: ignore[arg-type]
             elif kind is ev.Close:
@@ -216,33 +226,30 @@ class World:
         if (flight := self._flights.get(key)) is None:
             problem = self._open[key.problem_id]
             problem.flying += 1
-            flight = self._flights[key] = problem.drawn.draw(key.index)
-        prompt, tokens = self._pool.prompt_tokens, flight[0]
-        if action.interrupted and (logged := self._logged.get(key)):
-            prompt, tokens = prompt + logged, tokens - logged
+            flight = self._flights[key] = Flight(key, problem, self._pool.prompt_tokens)
         replica = self._replicas[action.replica]
-        if replica.take(self.now, key, tokens, prompt):
+        if replica.take(self.now, flight):
             self._busy += 1
             started[replica] = None
 
     def _abort(self, action: ev.Abort, touched: dict[VirtualReplica, None]) -> None:
-        key, replica = action.key, self._replicas.get(action.replica)
-        if replica is None:
+        replica, flight = self._replicas.get(action.replica), self._flights.get(action.key)
+        if replica is None or flight is None:
             return
-        before = len(replica.running)
-        written = replica.cut(self.now, key)
+        before = replica.running
+        written = replica.cut(self.now, flight)
         if written is None:  # it has ended, and the foreman hears of it with the next events
             return
-        self._busy += len(replica.running) - before
+        self._busy += replica.running - before
         touched[replica] = None
-        written = self._drop(key, written)
-        self._events.append(ev.Finished(key, aborted=True, num_tokens=written))
+        written = self._drop(flight, written)
+        self._events.append(ev.Finished(action.key, aborted=True, num_tokens=written))
 
-    def _drop(self, key: RolloutKey, written: int) -> int:
+    def _drop(self, flight: Flight, written: int) -> int:
         """A rollout ends before its end: its tokens in all."""
-        del self._flights[key]
-        problem = self._open[key.problem_id]
-        written += self._logged.pop(key, 0)
+        del self._flights[flight.key]
+        problem = flight.problem
+        written += flight.logged
         problem.flying -= 1
         problem.tokens += written
         self.figures.tokens.aborted += written
@@ -252,7 +259,7 @@ class World:
     def _close(self, action: ev.Close) -> None:
         if self._open[action.problem_id].flying:  # given up by the foreman, not by us
             for key in [k for k in self._flights if k.problem_id == action.problem_id]:
-                self._drop(key, 0)
+                self._drop(self._flights[key], 0)
         problem = self._open.pop(action.problem_id)
         self.figures.close(
             action.reason,
@@ -273,21 +280,22 @@ class World:
         if judges.waiting > self.figures.most_unjudged:
             self.figures.most_unjudged = judges.waiting
 
-    def _judged(self, rollouts: list[tuple[RolloutKey, bool]], took: float, _: float) -> None:
+    def _judged(self, rollouts: list[tuple[Flight, bool]], took: float, _: float) -> None:
         self._judges.done(took / len(rollouts))
         events, keep, sums = self._events, self._scenario.keep, self.figures.tokens
         self.figures.rollouts += len(rollouts)
-        for key, hung in rollouts:
-            tokens, right = self._flights.pop(key)
-            self._logged.pop(key, None)
-            problem = self._open[key.problem_id]
+        for flight, hung in rollouts:
+            key, tokens, problem = flight.key, flight.tokens, flight.problem
             problem.flying -= 1
             problem.tokens += tokens
             problem.rollouts += 1
             if hung:
                 sums.unjudged += tokens
                 events.append(ev.Judged(key, Outcome.TIMEOUT))
-            elif right:
+            elif flight.right and not problem.is_new(flight.wording):
+                sums.repeated += tokens
+                events.append(ev.Judged(key, Outcome.CORRECT, True))
+            elif flight.right:
                 problem.right += 1
                 if problem.right <= keep:
                     sums.accepted += tokens
@@ -343,12 +351,13 @@ class World:
         self._seats[seat] = None
         del self._replicas[replica.name]
         self._held -= 1
-        self._busy -= len(replica.running)
+        self._busy -= replica.running
         every = self._scenario.log_every
-        for key, written in replica.lose(now).items():
+        for flight, written in replica.lose(now):
             kept = written - written % every
-            if kept:
-                self._logged[key] = self._logged.get(key, 0) + kept
+            flight.logged += kept
+            flight.left -= kept
+            flight.prompt += kept
             self.figures.tokens.regenerated += written - kept
             self.figures.interrupted += 1
         self.figures.losses += 1

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from factory.errors import LedgerError
 from factory.ledger import scan
-from factory.ledger.records import Closed, Partial, Record, frame
-from factory.types import Problem, Reject, Rollout, RolloutKey, Verdict
+from factory.ledger.records import Closed, Partial, Record, Reopened, frame
+from factory.ledger.unfinished import was_cut
+from factory.types import Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
 
 Bag = Counter[bytes]
 """Records as frames, counted."""
@@ -51,8 +52,32 @@ def identity(record: Record) -> object:
 
 def repeated(records: Iterable[Record]) -> int:
     """How many records are there once too often."""
-    counts = Counter(identity(r) for r in records if not isinstance(r, Partial))
-    return sum(counts.values()) - len(counts)
+    count = 0
+    seen: set[object] = set()
+    free: dict[str, set[object]] = defaultdict(set)
+    for record in records:
+        if isinstance(record, Reopened):
+            seen -= free.pop(record.problem_id, set())
+        elif not isinstance(record, Partial):
+            count += identity(record) in seen
+            seen.add(identity(record))
+            if may_come_again(record):
+                free[record.problem_id].add(identity(record))
+    return count
+
+
+def may_come_again(record: Record) -> bool:
+    """Whether it is taken back when its problem is reopened."""
+    match record:
+        case Closed():
+            return True
+        case Reject():
+            return record.problem_id is not None
+        case Rollout():
+            return was_cut(record)
+        case Verdict():
+            return record.outcome in (Outcome.TIMEOUT, Outcome.ERROR)
+    return False
 
 
 def tokens(records: Iterable[Record]) -> int:
@@ -140,6 +165,12 @@ def _next(seen: _Reading, record: Record) -> list[str]:
             seen.verdicts.add(record.key)
             if record.key not in seen.rollouts:
                 return [f"a verdict on {record.key} before its rollout"]
+        case Reopened(problem_id=pid):
+            was_closed = pid in seen.closed
+            seen.closed.discard(pid)
+            for key in [k for k, r in seen.rollouts.items() if k.problem_id == pid and was_cut(r)]:
+                del seen.rollouts[key]
+            return [] if was_closed else [f"{pid} reopened while it was open"]
         case Closed():
             seen.closed.add(record.problem_id)
             if record.problem_id not in seen.problems:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from factory import run
+from factory.engines import Chunk, Request, scripted
 from factory.recipe import Recipe
 from tests.chaos.disk import Tree
 from tests.chaos.tap import Fault
@@ -36,6 +40,9 @@ LIVE = (
     ("died", False),
     ("torn", False),
 )
+
+_SLOW_S = 60.0
+"""Between the words of a rollout that is cut before its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +86,35 @@ def scenarios(place: Path) -> list[Scenario]:
             world=replace(plain, command=_judge_again),
             before=lambda bench: _finished(bench, plain),
         ),
+        Scenario(
+            name="tried again",
+            world=replace(plain, command=_try_again),
+            before=lambda bench: _poisoned(bench, plain),
+        ),
     ]
+
+
+def _try_again(recipe: Recipe, folder: Path) -> Any:
+    return run.run(recipe, folder, lambda line: None, retry_set_aside=True)
+
+
+def _poisoned(bench: Bench, world: World) -> Tree:
+    """A complete run in which one problem was set aside, a rollout of it half-written."""
+    generate = scripted.Engine.generate
+
+    async def breaking(self: scripted.Engine, request: Request) -> AsyncIterator[Chunk]:
+        poison = re.match(r"What is 1\d ", str(request.messages[-1]["content"]))
+        written = 0
+        async for chunk in generate(self, request):
+            if poison and request.key.index == 1 and chunk.finish_reason:
+                raise RuntimeError("poisoned")
+            yield chunk
+            written += chunk.num_tokens
+            if poison and request.key.index == 0 and written > 2 * world.recipe.cluster.log_every:
+                await asyncio.sleep(_SLOW_S)
+
+    with mock.patch.object(scripted.Engine, "generate", breaking):
+        return _finished(bench, world)
 
 
 def _judge_again(_: Recipe, folder: Path) -> Any:

@@ -11,7 +11,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from tests.chaos import messages, sweep
+from benchmarks import chaos
+from tests.chaos import messages, real, sweep
 from tests.chaos.check import readable
 from tests.chaos.disk import read_tree
 from tests.chaos.sweep import Scenario
@@ -27,6 +28,7 @@ CRASHES = {
     "dying engine": 830,
     "adaptive": 350,
     "judged again": 280,
+    "tried again": 500,
 }
 """At least so many different crash states of each scenario."""
 MOST_WRITTEN_AGAIN = 0.1
@@ -125,3 +127,13 @@ def test_what_was_interrupted_loads_as_a_dataset(place, tmp_path):
     assert len(loaded["train"]) > 0
     assert readable(folder)[0]
     assert not [path for path in read_tree(folder) if path.endswith((".tmp", "lock"))]
+
+
+def test_what_is_promised_is_tried_by_the_benchmark():
+    kinds = {*sweep.CRASHES, *messages.OF_HANDLES, *messages.OF_NEWS, "torn, then power"}
+    kinds |= {"SIGKILL of a process", "a small disk that is full"}
+    kinds |= {f"{kind}{', for good' if stays else ''}" for kind, stays in sweep.LIVE}
+    kinds |= {f"main job: {victim}" for victim in real.VICTIMS}
+    assert chaos.untried(dict.fromkeys(kinds, chaos.Row())) == []
+    assert chaos.untried({}) != []
+    assert chaos.NAMES.keys() <= kinds

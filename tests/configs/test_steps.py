@@ -1,13 +1,14 @@
 """Steps are worth what came of them."""
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.configs.steps import DOUBT, STEPWISE, paths, steps_of
+from factory.configs.steps import DOUBT, STEPWISE, paths, steps_of, tells_since
 from factory.traces import TraceOptions
-from factory.types import Outcome
+from factory.types import Branch, Outcome
 from tests.configs.conftest import ORIGIN, RIGHT, WRONG
 
 
@@ -48,6 +49,31 @@ def test_failures_that_may_be_an_accident_do_not_make_a_step_bad():
     assert [[step.text for step in path] for path in paths(half, 2)] == [["a"], ["b"]]
     (path,) = paths([(["x", "y"], False)] * 3, 3)
     assert [step.right for step in path] == [0, 0]
+
+
+def test_a_fork_tells_of_the_last_step_it_shares_and_of_what_follows():
+    plain = [(["a", "b", "c"], True), (["a", "b", "d"], True), (["x"], False)]
+    forks = [(["a", "b", "e"], False), (["a", "b", "f"], False)]
+    (path,) = paths(plain + forks, 2, [-1, -1, -1, 1, 1])
+    assert [(step.text, step.rollouts, step.right) for step in path] == [("a", 2, 2), ("b", 4, 2)]
+    (path,) = paths(plain + forks, 2)
+    assert [step.rollouts for step in path] == [4, 4]
+
+
+def test_what_a_fork_tells_follows_from_what_it_shares(selection):
+    made = selection(
+        (think("one", "two", "three"), RIGHT),
+        (think("one", "two", "four"), WRONG),
+        (think("one"), WRONG),
+        (think("zero"), WRONG),
+    ).told
+    forks = [
+        replace(t, rollout=replace(t.rollout, branch=Branch(parent=0, shared=9))) for t in made[1:]
+    ]
+    traces = [made[0], *forks]
+    steps = [steps_of(trace) for trace in traces]
+    assert tells_since(traces, steps) == [-1, 1, 0, -1]
+    assert tells_since(made, steps) == [-1, -1, -1, -1]
 
 
 def test_what_tells_nothing_is_no_evidence(selection):

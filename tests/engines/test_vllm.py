@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from factory.crew.replica import Ended, Progressed, Replica
 from factory.engines import Chunk, EngineInfo, Request, RequestRefused
 from factory.engines.vllm import Engine
 from factory.errors import EngineError
+from factory.scheduling.branching import Branching
 from factory.types import RolloutKey, Sampling
 
 psutil = pytest.importorskip("psutil")
@@ -107,6 +108,31 @@ def test_chunks_tell_every_token(bench: Bench) -> None:
     assert chunks[-1].finish_reason in ("stop", "length")
     assert chunks[-1].prompt_tokens > 0
     assert chunks[-1].whole_text is None
+
+
+def test_asked_how_unsure_it_was_it_writes_the_same_and_tells(bench: Bench) -> None:
+    plain = bench.read(request())
+    asked = bench.read(replace(request(), branching=Branching(after=1)))
+    assert text(asked) == text(plain)
+    assert not any(chunk.entropies for chunk in plain)
+    assert all(len(chunk.entropies) == len(chunk.token_ids) for chunk in asked)
+    entropies = [entropy for chunk in asked for entropy in chunk.entropies]
+    assert min(entropies) >= 0
+    assert 0.3 < max(entropies) < 2.5  # ln 11, at most, of ten tokens and the rest
+
+
+def test_a_fork_goes_on_from_its_parents_tokens(bench: Bench) -> None:
+    parent = bench.read(replace(request(), branching=Branching(after=1)))
+    lent = Branching(after=1).lend(
+        tokens(parent), [entropy for chunk in parent for entropy in chunk.entropies]
+    )
+    branch, shared = Branching(after=1).pick(1, {0: lent}) or pytest.fail("nowhere unsure")
+    fork = replace(request(1), prefix=tuple(shared), branch=branch)
+    written = bench.read(fork)
+    begun = text(bench.read(request(max_tokens=branch.shared)))
+    assert begun
+    assert text(written).startswith(begun)
+    assert text(written) == text(bench.read(fork))
 
 
 def test_prompt_longer_than_the_context_is_refused(bench: Bench) -> None:

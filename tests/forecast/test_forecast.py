@@ -25,7 +25,11 @@ def sampled(rates, n=8, seed=0):
     found = []
     for rate in rates:
         right = sum(rng.random() < rate for _ in range(n))
-        found.append(Sampled(right=(100,) * right, failed=(300,) * (n - right), prompt_tokens=20))
+        found.append(
+            Sampled(
+                right=(100,) * right, failed=(300,) * (n - right), wordings=right, prompt_tokens=20
+            )
+        )
     return found
 
 
@@ -82,8 +86,8 @@ def test_the_same_problem_is_drawn_alike_and_others_differ():
     first = [pool.problem(7).draw(i) for i in range(30)]
     assert first == [pool.problem(7).draw(i) for i in range(30)]
     assert first != [pool.problem(27).draw(i) for i in range(30)], "round again: drawn anew"
-    assert {tokens for tokens, right in first if right} <= {100}
-    assert {tokens for tokens, right in first if not right} <= {300}
+    assert {tokens for tokens, right, _ in first if right} <= {100}
+    assert {tokens for tokens, right, _ in first if not right} <= {300}
 
 
 def test_three_policies_that_differ_are_compared(sums):

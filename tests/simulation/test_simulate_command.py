@@ -53,6 +53,7 @@ def test_every_option_changes_the_forecast_as_it_says(capsys):
     assert outcome("--lengths", "300,1")["tokens"]["total"] < base["tokens"]["total"]
     assert outcome("--wrong", "2")["tokens"]["wrong"] > base["tokens"]["wrong"]
     assert outcome("--judging", "0.02,0.2")["tokens"]["unjudged"] > 0
+    assert base["tokens"]["repeated"] == 0 < outcome("--repeats", "0.5")["tokens"]["repeated"]
     assert outcome("--prefill", "500")["wall_s"] > base["wall_s"]
     assert outcome("--source", "0.05,60")["admitted_s"] > 60 / 0.05
     assert outcome("--losses", "8")["replicas_lost"] > 0
@@ -99,7 +100,7 @@ def test_an_earlier_run_is_replayed(capsys, sums, tmp_path):
         (["--hours", "0"], "hours must be above 0, got 0.0"),
         (["--judges", "0"], "--judges, --judging: judges must be at least 1, got 0"),
         (["--preempt", "1,3,1"], "--losses, --preempt: preempt_share must be in [0, 1], got 3.0"),
-        (["--lengths", "0,1"], "--lengths, --wrong, --rates: median"),
+        (["--lengths", "0,1"], "--lengths, --wrong, --rates, --repeats: median"),
         (["--replay", "nowhere"], "nowhere"),
     ],
 )

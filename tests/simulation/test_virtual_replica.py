@@ -9,8 +9,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.simulation.assumptions import Speed
+from factory.simulation.flight import Flight, Open
 from factory.simulation.replica import VirtualReplica
 from factory.types import RolloutKey
+
+
+class Nature:
+    """A problem all of whose rollouts have so many tokens."""
+
+    rate = 1.0
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+
+    def draw(self, index):
+        return self.tokens, True, None
+
+
+def flight(key, tokens, prompt=0):
+    return Flight(key, Open(Nature(tokens)), prompt)
 
 
 class Plain:
@@ -61,11 +78,11 @@ CHANGES = st.lists(
 @settings(max_examples=150, deadline=None)
 def test_requests_end_when_they_would_if_each_was_looked_at(speed, changes):
     fast, plain = VirtualReplica("r", 0, speed, speed.steps, 0.0), Plain(speed)
-    ended, now = [], 0.0
+    ended, flights, now = [], {}, 0.0
 
     def until(now):
         while (end := fast.next_end()) is not None and end <= now:
-            ended.append((fast.end(end), end))
+            ended.append((fast.end(end).key, end))
         plain.until(now)
 
     for number, (wait, tokens, cut) in enumerate(changes):
@@ -77,15 +94,17 @@ def test_requests_end_when_they_would_if_each_was_looked_at(speed, changes):
         if cut and held:
             key = held[tokens % len(held)]
             left = plain.left.pop(key, plain.waiting.pop(key, None))
-            written = fast.cut(now, key)
+            written = fast.cut(now, flights[key])
             asked = int(key.problem_id)
             assert written == pytest.approx(asked - left, abs=1.001)
             plain.fill()
         elif tokens:
             key = RolloutKey(str(tokens), number)
             plain.waiting[key] = float(tokens)
-            assert fast.take(now, key, tokens, prompt=0) == (len(plain.left) < plain.most)
+            flights[key] = flight(key, tokens)
+            assert fast.take(now, flights[key]) == (len(plain.left) < plain.most)
             plain.fill()
+        assert (fast.running, fast.waiting) == (len(plain.left), len(plain.waiting))
     until(now + 1e9)
     for (key, end), (other, expected) in zip(ended, plain.ended, strict=True):
         assert key == other
@@ -122,10 +141,10 @@ def test_speeds_that_no_engine_has_are_refused(options, rule):
 def test_prompts_hold_up_the_whole_batch():
     speed = Speed(alone=10, full=20, sequences=2, prefill=100)
     replica = VirtualReplica("r", 0, speed, speed.steps, 0.0)
-    first, second = RolloutKey("a", 0), RolloutKey("b", 0)
-    replica.take(0.0, first, 10, prompt=100)
+    first = flight(RolloutKey("a", 0), 10, prompt=100)
+    replica.take(0.0, first)
     assert replica.next_end() == pytest.approx(1.0 + 1.0)
-    replica.take(1.5, second, 10, prompt=50)
+    replica.take(1.5, flight(RolloutKey("b", 0), 10, prompt=50))
     assert replica.next_end() == pytest.approx(1.5 + 0.5 + 0.5)
     assert replica.written(first) == 5
 
@@ -133,8 +152,8 @@ def test_prompts_hold_up_the_whole_batch():
 def test_a_lost_replica_tells_what_it_had_written():
     speed = Speed(alone=10, full=10, sequences=1, ahead=2, prefill=1e9)
     replica = VirtualReplica("r", 0, speed, speed.steps, 0.0)
-    running, waiting = RolloutKey("a", 0), RolloutKey("b", 0)
-    assert replica.take(0.0, running, 100, prompt=0)
-    assert not replica.take(0.0, waiting, 100, prompt=0)
-    assert replica.lose(4.0) == {running: 40, waiting: 0}
+    running, waiting = (flight(RolloutKey(name, 0), 100) for name in "ab")
+    assert replica.take(0.0, running)
+    assert not replica.take(0.0, waiting)
+    assert replica.lose(4.0) == [(running, 40), (waiting, 0)]
     assert replica.next_end() is None

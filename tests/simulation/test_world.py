@@ -115,6 +115,22 @@ def test_stopping_early_saves_tokens_and_aborted_ones_are_counted():
     assert early.tokens.surplus + early.tokens.accepted > 0
 
 
+def test_right_rollouts_in_the_words_of_earlier_ones_do_not_count():
+    given = scenario(problems=300, keep=3)
+    stop = adaptive.Policy(accept=3, at_most=12, give_up=0.0, learn=0)
+    lengths = Lengths(median=100, sigma=0.8, most=1000)
+    often, never = (
+        World(given, stop, Drawn((4.0, 2.0), lengths, prompt_tokens=0, seed=0, repeats=share)).run()
+        for share in (0.5, 0.0)
+    )
+    assert never.tokens.repeated == 0
+    assert often.tokens.repeated > often.tokens.accepted / 4
+    assert often.kept < never.kept
+    assert often.closed["enough"] == sum(band.full for band in often.bands)
+    assert often.rollouts > 1.2 * never.rollouts
+    assert sum(b.solved for b in often.bands) >= sum(b.solved for b in never.bands)
+
+
 def test_hung_judgements_hold_no_engine_up():
     base = scenario(problems=300, judging=Judging(judges=4))
     hung = replace(base, judging=Judging(judges=4, hung=0.02, hang_s=60))
@@ -157,7 +173,7 @@ def test_replicas_never_hold_more_than_they_asked_for(monkeypatch):
         for action in actions:
             if isinstance(action, ev.Generate):
                 replica = world._replicas[action.replica]
-                seen.append(len(replica.running) + len(replica._waiting))
+                seen.append(replica.running + replica.waiting)
         return actions
 
     monkeypatch.setattr(world._foreman, "handle", watched)
