@@ -20,15 +20,20 @@ verification takes from the engine. The two take turns, so that a noisy machine 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+import psutil
 
 from factory.quiet import QUIET
 
@@ -101,17 +106,64 @@ class Ends(NamedTuple):
         return sum(self.tokens[first + 1 : last + 1]) / (self.seconds[last] - self.seconds[first])
 
 
-def measure(words: Sequence[str], core: int | None) -> None:
+class Costs:
+    """CPU seconds of a run's processes by what they do, while rollouts end."""
+
+    ROLES: ClassVar[dict[str, str]] = {
+        "EngineCore": "engine",
+        "_ReplicaActor": "replica: messages of the engine, words, requests",
+        "_JudgeActor": "judge",
+        "factory.sandbox": "judge: its worker",
+        "factory run": "driver: foreman, ledger, feed, display",
+    }
+    """A part of the command line, and what such a process is; every other one is Ray's."""
+
+    def __init__(self, clock: Path) -> None:
+        self._clock = clock
+        self._first: tuple[int, dict[int, tuple[str, float]]] | None = None
+        self._last = self._first
+
+    def look(self, root: int) -> None:
+        """Note how much the processes below `root` have used, once rollouts are ending."""
+        ended = self._clock.read_bytes().count(b"\n") if self._clock.exists() else 0
+        if not ended or (self._last and ended == self._last[0]):
+            return  # nothing has ended yet, or everything has
+        used = {}
+        for process in psutil.Process(root).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                words, spent = " ".join(process.cmdline()), process.cpu_times()
+                role = next((r for part, r in self.ROLES.items() if part in words), "Ray itself")
+                used[process.pid] = (role, spent.user + spent.system)
+        self._first = self._first or (ended, used)
+        self._last = (ended, used)
+
+    def per_rollout(self) -> Counter[str]:
+        """CPU milliseconds by role."""
+        spent: Counter[str] = Counter()
+        if self._first and self._last and self._last[0] > self._first[0]:
+            for pid, (role, seconds) in self._last[1].items():
+                before = self._first[1].get(pid, ("", 0.0))[1]
+                spent[role] += 1000 * (seconds - before) / (self._last[0] - self._first[0])
+        return spent
+
+
+def measure(words: Sequence[str], core: int | None, costs: Costs | None = None) -> None:
     """Run Python on `words`, on one core or on all; give up with its words if it fails."""
     env = {**os.environ, **QUIET, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
     # vLLM binds no threads of a worker that lives in the engine's own process: taskset does.
     env |= {"PYTHONPATH": ".", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     pinned = [] if core is None else ["taskset", "-c", str(core)]
-    done = subprocess.run(
-        [*pinned, sys.executable, *words], check=False, capture_output=True, text=True, env=env
-    )
-    if done.returncode:
-        raise SystemExit(f"{words[:2]} failed:\n{done.stderr[-3000:]}")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        with subprocess.Popen(
+            [*pinned, sys.executable, *words], stdout=said, stderr=subprocess.STDOUT, env=env
+        ) as process:
+            while process.poll() is None:
+                time.sleep(1)
+                if costs:
+                    costs.look(os.getpid())
+        if process.returncode:
+            said.seek(0)
+            raise SystemExit(f"{words[:2]} failed:\n{said.read()[-3000:]}")
 
 
 def bare(folder: Path, n: int, changes: list[str], cores: Cores | None) -> Ends:
@@ -121,19 +173,20 @@ def bare(folder: Path, n: int, changes: list[str], cores: Cores | None) -> Ends:
     return Ends.read(folder / "bare.jsonl")
 
 
-def whole_run(folder: Path, changes: list[str], cores: Cores | None) -> Ends:
+def whole_run(folder: Path, changes: list[str], cores: Cores | None) -> tuple[Ends, Counter[str]]:
     clock = folder / "run.jsonl"
+    costs = Costs(clock)
     changes = [*changes, "engine.name=benchmarks.clocked", f"engine.clock={clock}"]
     if cores:
         changes.append(f"engine.core={cores.engine}")
     sets = [word for change in changes for word in ("--set", change)]
-    measure(
-        ["-m", "factory", "run", RECIPE, "--out", str(folder / "run"), *sets], cores and cores.rest
-    )
+    words = ["-m", "factory", "run", RECIPE, "--out", str(folder / "run"), *sets]
+    measure(words, cores and cores.rest, costs)
     ends = Ends.read(clock)
     # The engine is ready when the first request goes out: no rollout takes less than this.
     progress = json.loads((folder / "run" / "progress.json").read_text("utf-8"))
-    return Ends.read(clock, ready=ends.seconds[-1] - progress["generating_s"])
+    ready = ends.seconds[-1] - progress["generating_s"]
+    return Ends.read(clock, ready), costs.per_rollout()
 
 
 def main() -> None:
@@ -147,12 +200,13 @@ def main() -> None:
     limit = f"limit={given.problems}"
     changes = [limit, "sampling.max_tokens=440", f"policy={{name: fixed, n: {given.n}}}"]
     cores = None if given.shared else Cores(*sorted(os.sched_getaffinity(0))[:2])
-    steady, whole = [], []
+    steady, whole, costs = [], [], []
     for repeat in range(given.repeats):
         with tempfile.TemporaryDirectory() as folder:
             a = bare(Path(folder), given.n, changes[:2], cores)
-            b = whole_run(Path(folder), changes, cores)
+            b, cost = whole_run(Path(folder), changes, cores)
         assert len(a.tokens) == len(b.tokens), "the same rollouts"
+        costs.append(cost)
         steady.append((a.rate(*STEADY), b.rate(*STEADY)))
         whole.append((a.rate(0, 1), b.rate(0, 1)))
         print(
@@ -162,16 +216,23 @@ def main() -> None:
             flush=True,
         )
     shares = [[round(b / a, 3) for a, b in pairs] for pairs in (steady, whole)]
-    figures = {
+    figures: dict[str, Any] = {
         "steady": statistics.median(shares[0]),
         "first_to_last": statistics.median(shares[1]),
         "steady_each": shares[0],
         "first_to_last_each": shares[1],
         "bare_tokens_per_s": round(statistics.median(a for a, _ in steady)),
         "run_tokens_per_s": round(statistics.median(b for _, b in steady)),
+        "cpu_ms_per_rollout": {
+            role: round(statistics.median(cost[role] for cost in costs), 2)
+            for role in (*Costs.ROLES.values(), "Ray itself")
+        },
+        "tokens_per_rollout": round(sum(b.tokens) / (len(b.tokens) - 1)),
         "layout": "shared cores" if given.shared else "the engine on a core of its own",
     }
     print(f"median shares: steady {figures['steady']}, first to last {figures['first_to_last']}")
+    for role, spent in figures["cpu_ms_per_rollout"].items():
+        print(f"{spent:8.2f} ms of CPU a rollout: {role}")
     if given.json:
         print(json.dumps(figures))
 
