@@ -90,7 +90,7 @@ class Table:
 
     @classmethod
     def write(cls, path: Path, rows: NDArray[np.void]) -> Table:
-        rows.tofile(path)
+        path.write_bytes(rows.data)
         return cls(path=path, count=len(rows))
 
     def places(self, low: int, high: int) -> Places:

@@ -187,6 +187,8 @@ class Disk:
                 self._rename((self._place(op.target), self.find(op.path)))
             case "rename":
                 node = self.find(op.path)
+                if node == self.find(op.target):
+                    return  # two names of one file: POSIX leaves both
                 self._rename((self._place(op.path), None), (self._place(op.target), node))
 
     def _new(self, path: str) -> int:

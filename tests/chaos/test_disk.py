@@ -53,6 +53,11 @@ def test_a_rename_is_one_name_or_the_other():
     assert disk.after_power_loss(NAMES) == {"a": b"new"}
 
 
+def test_a_rename_between_two_names_of_one_file_does_nothing():
+    disk = made(("link", "a", "b"), ("rename", "a", "b"), tree={"a": b"x"})
+    assert disk.now() == {"a": b"x", "b": b"x"}
+
+
 def test_changes_of_names_go_one_without_the_other():
     disk = made(("rename", "a", "b"), ("unlink", "log"), tree={"a": b"", "log": b"x"})
     left = {frozenset(disk.after_power_loss(Some(random.Random(seed)))) for seed in range(50)}
