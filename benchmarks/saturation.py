@@ -128,7 +128,7 @@ class Costs:
         ended = self._clock.read_bytes().count(b"\n") if self._clock.exists() else 0
         if not ended or (self._last and ended == self._last[0]):
             return  # nothing has ended yet, or everything has
-        used = {}
+        used = dict(self._last[1]) if self._last else {}  # with those that have gone by now
         for process in psutil.Process(root).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 words, spent = " ".join(process.cmdline()), process.cpu_times()
