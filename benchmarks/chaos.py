@@ -103,6 +103,8 @@ def main() -> None:
 
 def made_up(place: Path, count: int, seed: int) -> Iterator[Trial]:
     """So many crashes, errors and messages, of every scenario in turn."""
+    if not count:
+        return
     sweep.quietly()
     scenarios = sweep.scenarios(place / "files")
     left = count
