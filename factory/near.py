@@ -54,12 +54,19 @@ def words(text: str) -> list[str]:
 
 def shingles(tokens: Sequence[str], size: int = SHINGLE) -> NDArray[np.uint64]:
     """The distinct runs of `size` words, hashed and sorted; a shorter text is one run."""
-    import rensa
-
     if not tokens:
         return np.empty(0, dtype=np.uint64)
-    hashes = np.array(rensa.RMinHash.hash_token_sets([list(tokens)])[0], dtype=np.uint64)
+    hashes, _ = _hashed([tokens])
     return _distinct(_runs(hashes, min(size, len(hashes))))
+
+
+def _hashed(texts: Sequence[Sequence[str]]) -> tuple[NDArray[np.uint64], list[int]]:
+    """The hashes of all their words, one text after the other, and how many each has."""
+    import rensa
+
+    hashed = rensa.RMinHash.hash_token_sets([list(tokens) for tokens in texts])
+    hashes = np.array([value for one in hashed for value in one], dtype=np.uint64)
+    return hashes, [len(one) for one in hashed]
 
 
 def _runs(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
@@ -82,13 +89,9 @@ def shingles_of_many(
     texts: Sequence[Sequence[str]], size: int = SHINGLE
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     """As `shingles`, of texts of at least `size` words: one after the other, and how many each."""
-    import rensa
-
     if not texts:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32)
-    hashed = rensa.RMinHash.hash_token_sets([list(tokens) for tokens in texts])
-    hashes = np.array([value for one in hashed for value in one], dtype=np.uint64)
-    lengths = np.array([len(one) for one in hashed])
+    hashes, lengths = _hashed(texts)
     runs = _runs(hashes, size)
     text = np.repeat(np.arange(len(texts)), lengths)
     inside = text[: len(runs)] == text[size - 1 :]  # the others run into the next text
@@ -129,16 +132,13 @@ def sketch_words(tokens: Sequence[str]) -> Sketch:
 
 def sketches(texts: Sequence[Sequence[str]]) -> list[Sketch]:
     """As `sketch_words`, of some texts at once: for short ones in a fraction of the time."""
-    import rensa
-
-    hashed = rensa.RMinHash.hash_token_sets([list(tokens) for tokens in texts])
-    hashes = np.array([value for one in hashed for value in one], dtype=np.uint64)
+    hashes, lengths = _hashed(texts)
     runs, start = _runs(hashes, SHINGLE), 0
     found = []
-    for one in hashed:
-        end = start + len(one)
-        if len(one) < SHINGLE:
-            found.append(_runs(hashes[start:end], len(one))[: len(one)])
+    for length in lengths:
+        end = start + length
+        if length < SHINGLE:
+            found.append(_runs(hashes[start:end], length)[:length])
         else:
             found.append(_distinct(runs[start : end - SHINGLE + 1]))
         start = end

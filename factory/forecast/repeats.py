@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from factory.scheduling.prior import fitted
+
 CHANCES = (0.0, *np.geomspace(0.002, 0.5, 20).tolist(), *np.linspace(0.55, 0.95, 9).tolist(), 1.0)
 _IMAGINED = 0.5
-_ROUNDS = 200
 
 
 class Repeats:
@@ -33,12 +34,7 @@ class Repeats:
         likelihood = np.array([_likelihood(r, k) for r, k in counts])
         number = np.array(list(counts.values()), float)
         base = np.full(len(CHANCES), 1 / len(CHANCES))
-        weights = base
-        for _ in range(_ROUNDS):
-            post = likelihood * weights
-            post *= (number / post.sum(1))[:, None]
-            weights = (post.sum(0) + _IMAGINED * base) / (number.sum() + _IMAGINED)
-        self.weights = weights
+        self.weights = fitted(likelihood, number, base, _IMAGINED)
 
     def posterior(self, right: int, wordings: int) -> Any:
         """Weights of `CHANCES` for a problem with such a tally."""

@@ -53,6 +53,11 @@ class Sampled:
     def tally(self) -> tuple[int, int]:
         return len(self.right), len(self.failed)
 
+    @property
+    def said(self) -> tuple[int, int]:
+        """Correct rollouts, and different wordings among them."""
+        return len(self.right), self.wordings
+
 
 def prior(sampled: Sequence[Sampled]) -> Prior:
     """The distribution of pass rates that the pilot's tallies speak for."""
@@ -76,10 +81,9 @@ class Guessed:
         self._chances = {
             tally: np.cumsum(learned.posterior(*tally)) for tally in {p.tally for p in sampled}
         }
-        repeats = Repeats((len(p.right), p.wordings) for p in sampled)
+        repeats = Repeats(p.said for p in sampled)
         self._repeats = {
-            (r, k): np.cumsum(repeats.posterior(r, k))
-            for r, k in {(len(p.right), p.wordings) for p in sampled}
+            said: np.cumsum(repeats.posterior(*said)) for said in {p.said for p in sampled}
         }
         everybody = tuple(n for p in sampled for n in (*p.right, *p.failed))
         self.right = tuple(n for p in sampled for n in p.right) or everybody
@@ -89,8 +93,7 @@ class Guessed:
         sampled = self._sampled[number % len(self._sampled)]
         place = mixed(mixed(self._seed * GOLDEN) + (number + 1) * GOLDEN)
         rate = float(_picked(self._rates, self._chances[sampled.tally], place))
-        tally = len(sampled.right), sampled.wordings
-        repeats = float(_picked(CHANCES, self._repeats[tally], mixed(~place)))
+        repeats = float(_picked(CHANCES, self._repeats[sampled.said], mixed(~place)))
         return _Guess(
             rate=rate,
             right=sampled.right or self.right,

@@ -7,6 +7,7 @@ another form are kept as they are.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +43,11 @@ def numbers(ids: pa.Array) -> Numbers:
     if (np.diff(offsets) != 16).any() or (digits > 15).any():
         raise ForeignId("a problem id that is not 16 hexadecimal digits")
     return (digits[::2] << 4 | digits[1::2]).view(">u8").astype(np.uint64)
+
+
+def joined(some: Iterable[Numbers]) -> Numbers:
+    """One after the other; there may be none."""
+    return np.concatenate([np.empty(0, np.uint64), *some])
 
 
 def isin(some: Numbers, known: Numbers) -> NDArray[np.bool_]:

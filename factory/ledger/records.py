@@ -14,7 +14,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import msgspec
@@ -41,8 +41,8 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Closed:
-    """A problem is finished."""
+class _Closing:
+    """Why a problem was closed, and what was counted of it then."""
 
     problem_id: str
     reason: str
@@ -58,39 +58,36 @@ class Closed:
     """Of the correct ones."""
 
     @property
+    def rule(self) -> str:
+        """The reason up to its colon."""
+        return self.reason.partition(":")[0]
+
+    @property
     def sums(self) -> Sums:
-        """What the problem adds to the pool."""
+        """What the problem adds to the pool when it is closed."""
         return Sums.of(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reopened:
+class Closed(_Closing):
+    """A problem is finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened(_Closing):
     """A problem that was set aside is open again; takes back what its closing added anywhere.
 
     Rollouts that were cut because it was set aside have no end any more, and those over which the
     checker failed no verdict (`factory.ledger.unfinished`).
     """
 
-    problem_id: str
-    reason: str
-    """Of its closing, as the following sums."""
-    correct: int = 0
-    failed: int = 0
-    ended: int = 0
-    tokens: int = 0
-    right_tokens: int = 0
     source: str
-    """Of the `Reject` that came with it."""
+    """Of the `Reject` that came with its closing."""
     row: str
     cut: int = 0
     """Rollouts that go on."""
     cut_tokens: int = 0
     """Of those, when they were cut."""
-
-    @property
-    def sums(self) -> Sums:
-        """What the problem had added to the pool."""
-        return Sums.of(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,12 +305,12 @@ def _cells(record: Record) -> tuple[Any, ...]:
             return ("partial", pid, index, *[None] * 13)
         case Problem(id=pid, source=source):
             return ("problem", pid, *[None] * 7, source, *[None] * 6)
-        case Closed(problem_id=pid, reason=reason):
-            return ("closed", pid, *[None] * 6, _rule(reason), None, None, *_told(record))
-        case Reopened(problem_id=pid, source=source, row=row):
+        case Closed(problem_id=pid, rule=rule):
+            return ("closed", pid, *[None] * 6, rule, None, None, *astuple(record.sums))
+        case Reopened(problem_id=pid, rule=rule, source=source, row=row):
             cut = (None, record.cut_tokens, None, record.cut)
-            told = (_rule(record.reason), source, row, *_told(record))
-            return ("reopened", pid, None, None, *cut, *told)
+            sums = astuple(record.sums)
+            return ("reopened", pid, None, None, *cut, rule, source, row, *sums)
         case Reject(problem_id=pid, rule=rule, source=source, row=row):
             return ("reject", pid, *[None] * 6, rule, source, row, *[None] * 5)
         case Census():
@@ -334,14 +331,6 @@ def _cells(record: Record) -> tuple[Any, ...]:
                 detector,
                 *[None] * 7,
             )
-
-
-def _rule(reason: str) -> str:
-    return reason.partition(":")[0]
-
-
-def _told(of: Closed | Reopened) -> tuple[int, ...]:
-    return (of.correct, of.failed, of.ended, of.tokens, of.right_tokens)
 
 
 def from_row(kind: str, data: str) -> Record:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from factory.ledger import Ledger
-from factory.ledger.ids import Numbers, numbers
+from factory.ledger.ids import Numbers, joined, numbers
 from factory.ledger.records import Closed, Reopened
 from factory.ledger.standing import records_of, small
 from factory.ledger.unfinished import was_cut
@@ -64,7 +64,7 @@ def _reopenings(folder: Path) -> Iterator[Reopened]:
             case Reopened():
                 found[record.problem_id] = _Aside(found[record.problem_id].problem)
     for one in found.values():
-        if one.closed is not None and one.closed.reason.startswith(f"{SET_ASIDE}:"):
+        if one.closed is not None and one.closed.rule == SET_ASIDE:
             yield Reopened(
                 problem_id=one.problem.id,
                 reason=one.closed.reason,
@@ -78,8 +78,8 @@ def _reopenings(folder: Path) -> Iterator[Reopened]:
 
 def _candidates(folder: Path) -> Numbers:
     """Problems that were ever set aside."""
-    found = [np.empty(0, np.uint64)]
+    found = []
     for _, table in small(folder):
         chosen = pc.and_(pc.equal(table["kind"], "closed"), pc.equal(table["rule"], SET_ASIDE))
         found.append(numbers(table["problem_id"].filter(chosen).combine_chunks()))
-    return np.unique(np.concatenate(found))
+    return np.unique(joined(found))

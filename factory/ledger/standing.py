@@ -9,7 +9,7 @@ neither read nor checked here: whoever reads them (`factory.ledger.scan`) checks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.ledger.ids import ForeignId, Ids, Numbers, isin, numbers
+from factory.ledger.ids import ForeignId, Ids, Numbers, isin, joined, numbers
 from factory.ledger.records import SMALL, Closed, Partial, Record, Reopened, Worked
 from factory.ledger.segments import Log, scan, walk
 from factory.ledger.unfinished import OpenProblem
@@ -70,7 +70,7 @@ class Standing:
                 self.pool.remove(record.sums)
                 self.follow(record)
             case Worked():
-                self.pool.gpu_s += record.gpu_ms / 1000
+                self.pool.work(record.gpu_ms / 1000)
             case _:
                 self.follow(record)
 
@@ -146,7 +146,7 @@ def _read_columns(folder: Path) -> Standing:
         for row in rows_of(table, "reopened", _SUMS):
             standing.pool.remove(Sums(**dict(zip(_SUMS, row, strict=True))))
         for (gpu_ms,) in rows_of(table, "worked", ["tokens"]):
-            standing.pool.gpu_s += gpu_ms / 1000
+            standing.pool.work(gpu_ms / 1000)
         if pc.any(pc.equal(table["kind"], "census")).as_py():
             census = number
     standing.closed.update(admissions.closed)
@@ -261,28 +261,25 @@ class _Admissions:
 
     @property
     def closed(self) -> Numbers:
-        return _joined(ids for ids, _ in self._closed)
+        return joined(ids for ids, _ in self._closed)
 
     def again(self, open_: Numbers) -> frozenset[str]:
         """Those of the open problems that were reopened."""
-        both = np.intersect1d(open_, _joined(self._reopened))
+        both = np.intersect1d(open_, joined(self._reopened))
         return frozenset(f"{number:016x}" for number in both.tolist())
 
     def open(self) -> tuple[int, Numbers]:
         """The ids, sorted, with the number of the file in which the first of them was admitted."""
-        closings = _joined(places for _, places in self._closed)
-        order = np.lexsort((closings, self.closed))
-        ids, counts = np.unique(self.closed, return_counts=True)
+        closings = joined(places for _, places in self._closed)
+        closed = self.closed
+        order = np.lexsort((closings, closed))
+        ids, counts = np.unique(closed, return_counts=True)
         last = closings[order][np.cumsum(counts) - 1]
         still = []
         for begun, places in self._begun:
             done = isin(begun, ids)
             done[done] = last[np.searchsorted(ids, begun[done])] > places[done]
             still.append(begun[~done])
-        found = np.unique(_joined(still))
+        found = np.unique(joined(still))
         files = (number for number, admitted in self._admitted if isin(admitted, found).any())
         return next(files, 0), found
-
-
-def _joined(some: Iterable[Numbers]) -> Numbers:
-    return np.concatenate([np.empty(0, np.uint64), *some])

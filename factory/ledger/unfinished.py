@@ -59,18 +59,17 @@ class OpenProblem:
             case Verdict():
                 rollout = self.unjudged.pop(record.index, None)
                 doubted = self.doubted.pop(record.index, None)
-                if record.index in self._forks:
-                    self._judge_fork(record, rollout, doubted)
-                    return
+                forked = record.index in self._forks
+                if record.replaces is not None and doubted is None:
+                    self._count(record.replaces, -1, forked)
                 if rollout is not None and record.outcome is Outcome.CORRECT:
                     if self.is_repeat(rollout):
-                        self.repeats += 1
+                        self.repeats += not forked
+                        self.forked_failed += forked
                         return
-                    self.right_tokens += rollout.completion.num_tokens
+                    self.right_tokens += 0 if forked else rollout.completion.num_tokens
                     self._texts.add(words(rollout))
-                self._count(record.outcome, 1)
-                if record.replaces is not None and doubted is None:
-                    self._count(record.replaces, -1)
+                self._count(record.outcome, 1, forked)
 
     @classmethod
     def reopened(cls, past: Sequence[Record]) -> OpenProblem:
@@ -100,33 +99,16 @@ class OpenProblem:
         """Whether a correct rollout says nothing that an earlier correct one did not say."""
         return words(rollout) in self._texts
 
-    def _judge_fork(
-        self, verdict: Verdict, rollout: Rollout | None, doubted: Outcome | None
-    ) -> None:
-        if verdict.replaces is not None and doubted is None:
-            self._count_fork(verdict.replaces, -1)
-        if rollout is not None and verdict.outcome is Outcome.CORRECT:
-            if self.is_repeat(rollout):
-                self.forked_failed += 1
-                return
-            self._texts.add(words(rollout))
-        self._count_fork(verdict.outcome, 1)
-
-    def _count_fork(self, outcome: Outcome, by: int) -> None:
-        if outcome is Outcome.CORRECT:
-            self.forked_correct += by
-        elif outcome.judged:
-            self.forked_failed += by
-        else:
+    def _count(self, outcome: Outcome, by: int, forked: bool) -> None:
+        right = outcome is Outcome.CORRECT
+        if not outcome.judged:
             self.unknown += by
-
-    def _count(self, outcome: Outcome, by: int) -> None:
-        if outcome is Outcome.CORRECT:
-            self.correct += by
-        elif outcome.judged:
-            self.incorrect += by
+        elif forked:
+            self.forked_correct += by * right
+            self.forked_failed += by * (not right)
         else:
-            self.unknown += by
+            self.correct += by * right
+            self.incorrect += by * (not right)
 
     def _end(self, rollout: Rollout) -> None:
         self.prefixes.pop(rollout.index, None)

@@ -76,12 +76,11 @@ class Counts:
             case Audit():
                 self._add_audit(record)
             case Closed():
-                _more(self.closed, record.reason.partition(":")[0], 1)
+                _more(self.closed, record.rule, 1)
             case Reject():
                 self._add_rejects(record.source, record.rule, 1)
             case Reopened():
-                rule = record.reason.partition(":")[0]
-                self._reopen(rule, record.source, record.cut, record.cut_tokens)
+                self._reopen(record.rule, record.source, record.cut, record.cut_tokens)
 
     def _add_rejects(self, source: str, rule: str, count: int) -> None:
         _more(self.rejects, rule, count)

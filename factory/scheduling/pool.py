@@ -98,16 +98,12 @@ class Pool:
     def add(self, problem: Sums) -> None:
         """Take in all that is on record of a problem."""
         self._move((0, 0), (problem.correct, problem.failed))
-        self.tokens += problem.tokens
-        self._ended += problem.ended
-        self._right_tokens += problem.right_tokens
+        self._count(problem, 1)
 
     def remove(self, problem: Sums) -> None:
         """Take out what `add` took in: the problem is open again."""
         self._move((problem.correct, problem.failed), (0, 0))
-        self.tokens -= problem.tokens
-        self._ended -= problem.ended
-        self._right_tokens -= problem.right_tokens
+        self._count(problem, -1)
 
     def add_alike(self, problems: int, sums: Sums) -> None:
         """The same for many problems with equally many correct and failed rollouts.
@@ -119,9 +115,13 @@ class Pool:
             self._tallies[sums.correct, sums.failed] += problems
         self._judged += problems * (sums.correct + sums.failed)
         self._correct += problems * sums.correct
-        self.tokens += sums.tokens
-        self._ended += sums.ended
-        self._right_tokens += sums.right_tokens
+        self._count(sums, 1)
+
+    def _count(self, sums: Sums, by: int) -> None:
+        """What does not depend on the tally."""
+        self.tokens += by * sums.tokens
+        self._ended += by * sums.ended
+        self._right_tokens += by * sums.right_tokens
 
     def work(self, gpu_s: float) -> None:
         """Replicas were alive for so long."""

@@ -53,12 +53,7 @@ class Prior:
             return cls(_GRID, base)
         correct, failed, counts = np.array(census.tallies, float).T
         likelihood = _likelihood(correct, failed)
-        weights = base
-        for _ in range(_ROUNDS):
-            post = likelihood * weights
-            post *= (counts / post.sum(1))[:, None]
-            weights = (post.sum(0) + imagined * base) / (counts.sum() + imagined)
-        return cls(_GRID, weights)
+        return cls(_GRID, fitted(likelihood, counts, base, imagined))
 
     def mean(self, correct: int, failed: int) -> float:
         """Expected pass rate of a problem with such a tally."""
@@ -78,6 +73,22 @@ class Prior:
             logs = _log_likelihood(self.rates, correct, failed) + np.log(self.weights)
         post = np.exp(logs - logs.max())
         return post / post.sum()
+
+
+def fitted(likelihood: Any, counts: Any, base: Any, imagined: float) -> Any:
+    """Weights of a grid: the nonparametric maximum-likelihood estimate.
+
+    Args:
+        likelihood: a row for each kind of observation over the grid, on any scale.
+        counts: how many observations are of each kind.
+        base: weights over the grid of the `imagined` observations that are added.
+    """
+    weights = base
+    for _ in range(_ROUNDS):
+        post = likelihood * weights
+        post *= (counts / post.sum(1))[:, None]
+        weights = (post.sum(0) + imagined * base) / (counts.sum() + imagined)
+    return weights
 
 
 def _log_likelihood(rates: Any, correct: Any, failed: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-WORD = (1 << 64) - 1
+_WORD = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 _UNIT = 1 << 64
 _MOST = 256
@@ -22,9 +22,9 @@ def mixed(word: int) -> int:
     SplitMix64's output function (Steele, Lea, Flood 2014): a stream of it over equal steps of the
     golden ratio passes as random, which Python's own hash of small numbers does not.
     """
-    word &= WORD
-    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & WORD
-    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & WORD
+    word &= _WORD
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _WORD
     return word ^ (word >> 31)
 
 
