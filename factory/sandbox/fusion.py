@@ -156,12 +156,14 @@ class Service:
     def _post(self, request: bytes, limit_s: float, most: int) -> bytes:
         """The body of the answer, whatever the other side does with its time."""
         made: http.client.HTTPConnection
+        parts: list[bytes] = []
         if self._tls is None:
             made = http.client.HTTPConnection(self._host, self._port, timeout=limit_s)
         else:
             made = http.client.HTTPSConnection(
                 self._host, self._port, timeout=limit_s, context=self._tls
             )
+        until = time.monotonic() + limit_s
         clock = threading.Timer(limit_s, _cut, [made])
         clock.daemon = True
         clock.start()
@@ -175,19 +177,23 @@ class Service:
                     f"{self.name} answers with HTTP status {answer.status}: "
                     "is sandbox.url the address of a SandboxFusion service, without /run_code?"
                 )
-            parts, size = [], 0
+            size = 0
             while part := answer.read(_CHUNK):
                 parts.append(part)
                 size += len(part)
                 if size > most:
                     raise _Trouble(f"an answer of more than {most} bytes")
-            return b"".join(parts)
         except (OSError, http.client.HTTPException) as error:
-            late = "" if clock.is_alive() else f", {limit_s:g} s were up"
-            raise _Trouble(f"no answer ({type(error).__name__}{late})") from None
+            if time.monotonic() < until:
+                raise _Trouble(f"no answer ({type(error).__name__})") from None
         finally:
             clock.cancel()
             made.close()
+        # Either the socket's own limit or the clock came first, and to a reader the clock's cut
+        # looks like the end of the answer.
+        if time.monotonic() >= until:
+            raise _Trouble(f"no answer, {limit_s:g} s were up")
+        return b"".join(parts)
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:
