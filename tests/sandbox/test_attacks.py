@@ -400,7 +400,7 @@ COMPILED = {
 
 @pytest.mark.parametrize("source", COMPILED.values(), ids=COMPILED)
 def test_a_compiler_is_fed_with_harm(local, source):
-    limits = Limits(cpu_s=3, wall_s=6, memory_mb=1024, file_mb=64, scratch_mb=64, processes=16)
+    limits = Limits(cpu_s=3, wall_s=30, memory_mb=1024, file_mb=64, scratch_mb=64, processes=16)
     with local.box(limits=limits) as box:
         argv = ["/usr/bin/g++", "-O1", "-o", "main", "main.cpp"]
         ran = box.run(Command(argv=argv, files={"main.cpp": source}, keep=True))

@@ -12,7 +12,7 @@ from typing import Any
 
 from factory.sandbox.box import Limits
 
-TIGHT = Limits(cpu_s=1, wall_s=3, memory_mb=256, output_bytes=100_000)
+TIGHT = Limits(cpu_s=1, wall_s=20, memory_mb=256, output_bytes=100_000)
 HASTY = replace(TIGHT, wall_s=0.7)
 """For programs that do nothing but wait to be ended."""
 
