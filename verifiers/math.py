@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,10 +22,18 @@ from verifiers import (
 )
 from verifiers._math_asked import Asked
 from verifiers._math_form import Form
+from verifiers._math_leaves import TEXT
 from verifiers._math_tree import symbols
 from verifiers._math_value import Match
 
 _PLAIN_DIGITS = 30
+_NO_ANSWER = re.compile(
+    r"(?:the )?(?:proofs?|not ?found|to prove|n/a|null|nan|tb[da]|todo|no answer|omitted"
+    r"|not (?:available|applicable|given)"
+    r"|(?:see|refer to) (?:the )?(?:above|below|proofs?|solutions?|explanations?|text))",
+    re.IGNORECASE,
+)
+"""What sets of problems write where there is no answer: echoing it solves nothing."""
 _Verdict = tuple[Outcome, str]
 
 
@@ -42,7 +51,7 @@ class Verifier:
     `spec["tolerance"]` (relative, at least 0 and below 1) declares that the reference is rounded.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     require_box: bool = False
     """Accept an answer in a box alone, not one that is merely stated."""
@@ -91,6 +100,9 @@ def _reference(answer: str) -> str:
         answer = boxes.answers[0]
     if not answer:
         raise ValueError("no answer")
+    words = TEXT.sub(r"\1", _math_text.clean(answer))
+    if _NO_ANSWER.fullmatch(words.strip(" .")):
+        raise ValueError(f"{answer!r} says that there is no answer")
     if len(answer) > _final.MAX_ANSWER:
         raise ValueError(f"the answer is longer than {_final.MAX_ANSWER} characters")
     boxed = _final.read(Completion(text=f"\\boxed{{{answer}}}"))

@@ -313,3 +313,20 @@ def test_any_pieces_of_answers_are_judged(reference, pieces, data):
 @pytest.mark.parametrize("reference", ["5", "x^2+1", r"(-\infty,2]\cup(5,\infty)", "y=2x+1"])
 def test_bombs_are_judged_and_not_accepted(reference, bomb):
     assert outcome(reference, bomb) in (Outcome.INCORRECT, Outcome.UNSURE)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["proof", "Proof.", "notfound", "Not found", r"\text{See the solution}", r"\boxed{proof}"],
+)
+def test_a_reference_that_says_there_is_no_answer_is_refused(answer):
+    problem = Problem(id="x", prompt="Prove that it is so.", answer=answer)
+    with pytest.raises(ValueError, match="says that there is no answer"):
+        Verifier().reference(problem)
+    echo = Verifier().verify(problem, Completion(text=r"So it is \boxed{proof}."))
+    assert echo.outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize("answer", ["None", "no solution", "Monday", "yes", "n", "Na", "p"])
+def test_a_word_is_an_answer(answer):
+    assert is_accepted(answer, answer)
