@@ -76,8 +76,8 @@ Table = dict[str, Row]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=3000, help="crashes, errors and messages")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--real", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=20, help="SIGKILLs of real processes")
+    parser.add_argument("--real", type=int, default=0, help="faults of Ray and vLLM runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()

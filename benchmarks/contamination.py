@@ -7,7 +7,7 @@ families, of others, and reasoning-gym's puzzles where that is installed, by see
 `recall` is the share of the copies that are called one, `false_drops` that of the clean problems.
 A problem that is an item with other numbers (`renumbered`) is clean; to call it a variant is right.
 Figures of the `tuned` families show how well the rules fit, those of `held_out` what they are
-worth: the families and edits of `benchmarks.heldout` were written after the rules.
+worth: the families and edits of `benchmarks._heldout` were written after the rules.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from benchmarks._planted import HELD_OUT, TUNED, Kind, corpus
 from benchmarks.dedup import by_index, puzzles
-from benchmarks.planted import HELD_OUT, TUNED, Kind, corpus
 
 
 def measure(kind: Kind, seed: int, items: int) -> dict[str, float | dict[str, str]]:

@@ -6,7 +6,7 @@ Near duplicates: texts of about 5 kB, a third of them edited copies of earlier o
 the exact Jaccard index of word 5-shingles, a duplicate is one with 0.8 or more to an earlier text.
 CPU seconds of the process and its children. datasketch and datatrove take part where they are
 installed (datatrove 0.10 wants `xxhash<4`, spaCy, tokenizers and orjson: an environment of its
-own). Contamination: the corpus of `benchmarks.planted`, with reasoning-gym's puzzles where that is
+own). Contamination: the corpus of `benchmarks._planted`, with reasoning-gym's puzzles where that is
 installed; a problem that is an item but for its numbers (`renumbered`) is no false drop.
 """
 
@@ -27,7 +27,7 @@ from typing import Any
 
 from rapidfuzz import fuzz, process, utils
 
-from benchmarks.planted import Corpus, corpus
+from benchmarks._planted import Corpus, corpus
 from factory import near
 from factory.contamination.hits import Item
 from factory.contamination.overlap import Index

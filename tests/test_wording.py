@@ -71,7 +71,7 @@ def test_number_words(text, expected):
 
 @given(st.integers(0, 999_999))
 def test_every_number_reads_as_its_words(number):
-    from benchmarks.edits import spelled
+    from benchmarks._edits import spelled
 
     assert words(f"exactly {spelled(number)} things") == ["exactly", str(number), "thing"]
 

@@ -16,8 +16,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import heldout
-from benchmarks.edits import NAMES, PUZZLE, Edit, edited
+from benchmarks import _heldout
+from benchmarks._edits import NAMES, PUZZLE, Edit, edited
 
 Maker = Callable[[random.Random, random.Random], str]
 
@@ -263,7 +263,7 @@ class Kind:
 
 TUNED = Kind(families=HERE, edit=edited, puzzle_edits=PUZZLE)
 """What the bounds of the comparison were chosen by."""
-HELD_OUT = Kind(families=heldout.HERE, edit=heldout.edited, puzzle_edits=heldout.PUZZLE)
+HELD_OUT = Kind(families=_heldout.HERE, edit=_heldout.edited, puzzle_edits=_heldout.PUZZLE)
 """What was only measured on."""
 
 

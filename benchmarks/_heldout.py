@@ -1,6 +1,6 @@
 """Families of problems, and edits, that no rule of decontamination was tuned on.
 
-`benchmarks.planted` and `benchmarks.edits` are what the bounds in `factory.contamination.overlap` and
+`benchmarks._planted` and `benchmarks._edits` are what the bounds in `factory.contamination.overlap` and
 `factory.contamination.alike` were chosen by. What is here was written afterwards and is only measured on:
 other subjects, other sentence patterns, other ways to alter a text that leave its question alone.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import re
 
-from benchmarks.edits import LIGHT, Edit, prose
+from benchmarks._edits import LIGHT, Edit, prose
 
 METALS = "copper zinc nickel cobalt titanium silver lead iron".split()
 ANIMALS = "goat heron otter lynx badger falcon turtle donkey".split()
