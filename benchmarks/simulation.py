@@ -15,6 +15,9 @@ replayed    an adaptive run that there is (`--runs RECORD,ADAPTIVE`), forecast f
             another with a fixed number of rollouts and the same seeds: tokens, problems, rollouts.
 tail        one replica, few problems: what `haste` of the adaptive policy does to time and tokens.
 scale       1,000 replicas of 256 places, `--rollouts` of them (ten million take a while).
+driver      the whole driver of a run on 512 virtual replicas (`benchmarks._driven`): its CPU
+            seconds per virtual second, `--seconds` of them, and with a log entry every 1,024
+            tokens, as the recipes for clusters have it.
 
 Wall times are from the first replica's readiness to the last verdict.
 """
@@ -36,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import _pictures
+from benchmarks import _driven, _pictures
 from factory import plugins
 from factory.curation import groups
 from factory.policies import Policy, adaptive, fixed
@@ -48,7 +51,7 @@ from factory.simulation.result import summary
 from factory.simulation.world import World
 from factory.types import Outcome
 
-PARTS = ("scripted", "vllm", "replayed", "saturation", "tail", "scale")
+PARTS = ("scripted", "vllm", "replayed", "saturation", "tail", "scale", "driver")
 STOP = adaptive.Policy(accept=2, at_most=12)
 STOP_YAML = "policy={name: adaptive, accept: 2, at_most: 12}"
 
@@ -339,7 +342,7 @@ def measured_world(scenario: Scenario, policy: Policy, name: str) -> dict[str, A
         "most_open": figures.most_open,
         "admitted_s": round(figures.admitted_s, 1),
         "tokens": asdict(figures.tokens),
-        "timeline": summary(figures, scenario, world.now, gpus=1, price=0)["timeline"],
+        "timeline": summary(figures, scenario, world.now, price=0, budget={})["timeline"],
     }
     print(
         f"{name}: {rollouts:,} rollouts in {wall:.0f} s, {cpu:.0f} CPU s "
@@ -369,6 +372,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=10_000_000, help="of the part scale")
     parser.add_argument("--hours", type=float, default=0.5, help="virtual, of the part saturation")
     parser.add_argument("--problems", type=int, default=120, help="of the part vllm")
+    parser.add_argument("--seconds", type=float, default=20, help="virtual, of the part driver")
     parser.add_argument("--runs", help="of the part replayed: RECORD,ADAPTIVE")
     parser.add_argument("--pictures", type=Path, metavar="DIR")
     parser.add_argument("--json", action="store_true")
@@ -382,6 +386,7 @@ def main() -> None:
         "saturation": lambda: saturation(given.hours),
         "tail": tail,
         "scale": lambda: scale(given.rollouts),
+        "driver": lambda: [_driven.at(512, given.seconds, each) for each in (None, 1024)],
     }
     figures = {part: work[part]() for part in given.parts.split(",")}
     if given.pictures:

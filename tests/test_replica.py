@@ -71,10 +71,13 @@ def request(index: int = 0, prefix: tuple[int, ...] = ()) -> Request:
 
 
 def with_replica(
-    engine: Fake, work: Callable[[Replica], Coroutine[Any, Any, Any]], log_every: int = 1000
+    engine: Fake,
+    work: Callable[[Replica], Coroutine[Any, Any, Any]],
+    log_every: int = 1000,
+    gather_s: float = 0.025,
 ) -> Any:
     async def go() -> Any:
-        replica = Replica(engine, "replica-0", log_every)
+        replica = Replica(engine, "replica-0", log_every, gather_s=gather_s)
         await replica.start()
         try:
             return await work(replica)
@@ -411,3 +414,56 @@ def test_rollout_can_be_interrupted_and_continued() -> None:
     [ended] = with_replica(Fake(length=50), on)
     assert ended.rollout.completion.text == "".join(f"{t} " for t in range(50))
     assert ended.rollout.completion.num_tokens == 50
+
+
+def test_reports_gather_until_something_is_pressing() -> None:
+    async def work(replica: Replica) -> list[ReplicaEvent]:
+        replica.submit([request()])
+        async with asyncio.timeout(20):
+            return await replica.poll()
+
+    engine = Fake(length=6, act=slowly(0.02))
+    *reports, last = with_replica(engine, work, log_every=1, gather_s=60)
+    assert isinstance(last, Ended)
+    assert len(reports) == 6
+    assert all(isinstance(event, Progressed) for event in reports)
+
+
+@pytest.mark.parametrize("gather_s", [0.025, 60])
+def test_a_drain_and_a_death_do_not_wait_for_more(gather_s: float) -> None:
+    async def drained(replica: Replica) -> ReplicaEvent:
+        replica.submit([request()])
+        async with asyncio.timeout(20):
+            asking = asyncio.create_task(replica.poll())
+            await replica.drain()
+            return (await asking)[-1]
+
+    engine = Fake(length=1000, act=slowly())
+    assert with_replica(engine, drained, log_every=2, gather_s=gather_s) == Drained()
+
+    async def dies(_: Request, token: int) -> None:
+        if token == 5:
+            raise EngineDead("gone")
+
+    async def died(replica: Replica) -> list[ReplicaEvent]:
+        replica.submit([request()])
+        async with asyncio.timeout(20):
+            return [event for _ in range(9) for event in await replica.poll()]
+
+    with pytest.raises(EngineDead):
+        with_replica(Fake(act=dies), died, log_every=2, gather_s=gather_s)
+
+
+def test_few_ends_wait_and_many_do_not() -> None:
+    async def work(replica: Replica) -> tuple[int, int]:
+        replica._info = EngineInfo(model="fake", slots=60, can_continue=True)
+        replica.submit([request(i) for i in range(3)])
+        async with asyncio.timeout(20):
+            many = await replica.poll()
+        replica.submit([request(i) for i in range(2)])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await replica.poll()
+        return len(many), len(replica._events)
+
+    assert with_replica(Fake(), work, gather_s=60) == (3, 2)

@@ -11,18 +11,23 @@ _PIECE_S = 10.0
 """Put on record so often: what a killed process had not yet is missing from the sum."""
 
 
+def counted(gpus: float) -> float:
+    """As how many GPUs a replica of so many counts: one without any counts as one."""
+    return max(1.0, gpus)
+
+
 class Meter:
     """Adds up GPU-seconds, and gives them out in pieces for the ledger.
 
     Args:
-        gpus: of one replica; one without any counts as one.
+        gpus: of one replica (`counted`).
         on: whether anybody wants to know.
     """
 
     def __init__(
-        self, gpus: int, *, on: bool = True, clock: Callable[[], float] = time.monotonic
+        self, gpus: float, *, on: bool = True, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._gpus = max(1, gpus)
+        self._gpus = counted(gpus)
         self._on = on
         self._clock = clock
         self._since: dict[str, float] = {}

@@ -8,16 +8,20 @@ of a rollout in progress are reported every `log_every`, to be logged and contin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from factory import public
 from factory.engines import Chunk, Engine, EngineDead, EngineInfo, Request, RequestRefused
 from factory.scheduling.doomed import Watcher
 from factory.types import Branch, Completion, FinishReason, Rollout, RolloutKey
 
-# Events gather this long before they are handed over: 40 messages a second at most.
+# Events gather at least this long before they are handed over: 40 messages a second at most.
 _GATHER_S = 0.025
+# What frees this share of the slots is handed over at once: a quarter of an engine's reserve.
+_PRESSING = 0.05
 # A failure is reported after the first, 4 times as late each further time, at most the second.
 _RETRY_S = (0.25, 30.0)
 
@@ -119,21 +123,31 @@ class Replica:
         name: unique within the run.
         log_every: tokens of a rollout between two reports of it.
         stalled_after_s: an engine that holds requests and writes nothing for so long is dead.
+        gather_s: events gather this long, unless they free many slots: every message costs the
+            driver time, and many replicas send many.
     """
 
     def __init__(
-        self, engine: Engine, name: str, log_every: int, stalled_after_s: float = 900.0
+        self,
+        engine: Engine,
+        name: str,
+        log_every: int,
+        stalled_after_s: float = 900.0,
+        gather_s: float = _GATHER_S,
     ) -> None:
         self._engine = engine
         self._name = name
         self._log_every = log_every
         self._stalled_after_s = stalled_after_s
+        self._gather_s = gather_s
+        self._freed = 0
         self._heard = 0.0
         self._info: EngineInfo | None = None
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._writing: dict[RolloutKey, _Writing] = {}
         self._events: list[ReplicaEvent] = []
         self._news = asyncio.Event()
+        self._pressing = asyncio.Event()
         self._dead: BaseException | None = None
         self._aborts: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -181,7 +195,7 @@ class Replica:
         except TimeoutError:
             self._expect_life()
             return []
-        await asyncio.sleep(_GATHER_S)
+        await self._gather()
         if self._dead is not None and not self._events:
             raise EngineDead(str(self._dead)) from self._dead
         self._news.clear()
@@ -189,6 +203,17 @@ class Replica:
             self._news.set()
         events, self._events = self._events, []
         return events
+
+    async def _gather(self) -> None:
+        """Let more come together, until something is pressing."""
+        await asyncio.sleep(_GATHER_S)
+        if self._gather_s > _GATHER_S:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._gather_s - _GATHER_S):
+                    await self._pressing.wait()
+        self._freed = 0
+        if self._dead is None:
+            self._pressing.clear()
 
     def _expect_life(self) -> None:
         silent = time.monotonic() - self._heard
@@ -215,6 +240,11 @@ class Replica:
     def _emit(self, event: ReplicaEvent) -> None:
         self._events.append(event)
         self._news.set()
+        if not isinstance(event, Progressed):
+            slots = self._info.slots if self._info else 1
+            self._freed += 1
+            if isinstance(event, Drained) or self._freed >= _PRESSING * slots:
+                self._pressing.set()
 
     async def _run(self, key: RolloutKey) -> None:
         writing = self._writing[key]
@@ -229,6 +259,7 @@ class Replica:
             for each in self._writing.values():
                 self._report(each)
             self._news.set()
+            self._pressing.set()
         finally:
             del self._tasks[key], self._writing[key]
 
@@ -292,7 +323,7 @@ class Replica:
         return Rollout(
             problem_id=request.key.problem_id,
             index=request.key.index,
-            model=self._info.model,
+            model=public.name(self._info.model),
             completion=completion,
             seed=request.seed,
             replica=self._name,

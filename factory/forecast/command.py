@@ -14,16 +14,21 @@ from factory.forecast import beside
 from factory.forecast.outlook import BANDS, Outlook, alternatives, histogram, outlook
 from factory.forecast.pilot import Pilot, pilot
 from factory.recipe import Recipe
+from factory.simulation.command import left_out
 
 _BAR = 40
 _FIGURES = ("solved", "traces", "rollouts", "tokens", "hours", "gpu_hours", "cost")
+_UNITS = {"budget": "tokens", "gpu_hours": "GPU-hours"}
 
 
 def plan(given: Recipe, arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     """Run the pilot, print what a run would come to, and keep it in the run's folder."""
     folder: Path = arguments.out or Path("runs") / given.name
+    for line in left_out(given):
+        say(f"{folder}: {line}")
     done = pilot(given, folder / "pilot", say, sample=arguments.sample, n=arguments.rollouts)
     engine = plugins.build("engine", given.engine.name, given.engine.options)
+    gpus = engine.resources().gpus
     outlooks = []
     for policy in alternatives(given):
         say(f"{folder}: looking ahead with policy {policy.name}")
@@ -34,15 +39,15 @@ def plan(given: Recipe, arguments: argparse.Namespace, say: Callable[[str], None
                 done.sampled,
                 problems=done.problems,
                 tokens_per_s=max(done.tokens_per_s, 1e-9),
-                gpus=engine.resources().gpus,
+                gpus=gpus,
             )
         )
-    made = _plan(given, done, outlooks)
+    made = _plan(given, done, outlooks, gpus)
     beside.keep(folder, made)
     print(json.dumps(made) if arguments.json else "\n".join(_lines(made)))
 
 
-def _plan(given: Recipe, done: Pilot, outlooks: Sequence[Outlook]) -> dict[str, Any]:
+def _plan(given: Recipe, done: Pilot, outlooks: Sequence[Outlook], gpus: float) -> dict[str, Any]:
     return {
         "problems": done.problems,
         "pilot": {
@@ -53,6 +58,7 @@ def _plan(given: Recipe, done: Pilot, outlooks: Sequence[Outlook]) -> dict[str, 
         },
         "pass_rates": [round(share, 4) for share in histogram(done.sampled)],
         "replicas": given.cluster.replicas,
+        "gpus": gpus,
         "gpu_hour_price": given.cluster.gpu_hour_price,
         "outlooks": [asdict(one) for one in outlooks],
     }
@@ -76,11 +82,30 @@ def _lines(made: dict[str, Any]) -> Iterator[str]:
     for name, row in zip(_FIGURES, cells, strict=True):
         text = "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
         yield f"  {name.replace('_', ' '):<10}  {text}".rstrip()
+    yield from _bought(made)
+    price = f"{made['gpu_hour_price']:g} per GPU and hour"
     yield (
-        f"time and money: {made['replicas']} replicas at the pilot's speed, its start and thin end "
-        f"included; {made['gpu_hour_price']:g} per GPU and hour. Not foreseen: what filters for "
-        "near-duplicates and quality drop."
+        "time and money: at the pilot's speed, its start and thin end included, with as many "
+        f"replicas as it had ({made['replicas']}); "
+        f"{price if made['gpus'] else 'the engine asks for no GPU'}. "
+        "Not foreseen: what filters for near-duplicates and quality drop."
     )
+
+
+def _bought(made: dict[str, Any]) -> Iterator[str]:
+    """What the recipe's budget comes to, beside the same policy without one."""
+    own, without, *_ = made["outlooks"]
+    caps = [
+        f"{own['policy'][option]:,g} {unit}"
+        for option, unit in _UNITS.items()
+        if own["policy"].get(option) is not None
+    ]
+    if caps:
+        yield (
+            f"the budget of {' and '.join(caps)} buys {beside.shown(own['traces'])} traces, no "
+            f"budget {beside.shown(without['traces'])}; it is spent before "
+            f"{beside.shown(own['out_of_budget'])} of {made['problems']:,} problems are finished"
+        )
 
 
 def _named(policy: dict[str, Any]) -> str:

@@ -17,6 +17,8 @@ from factory.curation import groups
 from factory.errors import FactoryError
 from factory.forecast.world import Sampled
 from factory.recipe import Plugin, Recipe
+from factory.scheduling.branching import Branching
+from factory.scheduling.doomed import Aborts
 from factory.types import Problem
 
 
@@ -50,7 +52,14 @@ def pilot(given: Recipe, folder: Path, say: Callable[[str], None], *, sample: in
     """
     chosen, total = _choose(given, sample)
     fixed = Plugin.model_validate({"name": "fixed", "n": n})
-    small = given.model_copy(update={"policy": fixed})
+    # Forks are no samples of the pass rate, and what is cut short has no outcome.
+    plain = {"branching": Branching(), "aborts": Aborts()}
+    small = given.model_copy(update={"policy": fixed, **plain})
+    most = n * len(chosen) * given.sampling.max_tokens
+    say(
+        f"{folder}: {n} rollouts of each of {len(chosen):,} problems (of {total:,}), at most "
+        f"{most:,} tokens; a run does not take them over"
+    )
     done = run.run(small, folder, say, takes=chosen.__contains__)
     if not done.complete:
         raise FactoryError(f"{folder}: the pilot was stopped; the same command goes on from here")

@@ -23,6 +23,8 @@ MOST = 100_000
 """Upper bound on the rollouts that a policy may ask for per problem."""
 DEFERRED = "deferred"
 """The reason of a problem that is given up for now."""
+BUDGETS = {"tokens": "budget", "gpu_hours": "gpu_hours"}
+"""Options with which a policy caps a whole run; one of GPU-hours has somebody meter them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,3 +114,15 @@ class Policy(Protocol):
     """The contract of every file in this room: a dataclass `Policy` with this method."""
 
     def decide(self, tally: Tally, pool: Pool) -> Decision: ...
+
+
+def budgets(policy: Policy) -> dict[str, float]:
+    """What a run may spend at most: `tokens`, `gpu_hours`, or neither."""
+    given = {name: getattr(policy, field, None) for name, field in BUDGETS.items()}
+    return {name: most for name, most in given.items() if most is not None}
+
+
+def is_spent(policy: Policy, pool: Pool) -> bool:
+    """Whether its budget is, by what the pool has come to; never, where it has none."""
+    spent = getattr(policy, "spent", None)
+    return spent is not None and bool(spent(pool))

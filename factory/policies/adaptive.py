@@ -101,7 +101,7 @@ class Policy:
         if tally.found >= self.accept:
             return Decision(close="enough")
         learned = self._learn(pool.census)
-        spent = self._spent(pool)
+        spent = self.spent(pool)
         if not spent and (start := self._start(tally, learned, pool)):
             return Decision(start=start)
         if tally.outstanding:
@@ -145,7 +145,8 @@ class Policy:
         left = self.at_most - tally.started
         return self.chance(tally, left) >= self.give_up
 
-    def _spent(self, pool: Pool) -> bool:
+    def spent(self, pool: Pool) -> bool:
+        """Whether a budget is used up, with what still runs."""
         if self.budget is not None and pool.tokens_ahead >= self.budget:
             return True
         return self.gpu_hours is not None and pool.gpu_s_ahead >= 3600 * self.gpu_hours

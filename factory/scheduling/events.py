@@ -102,6 +102,13 @@ class Judged:
     repeat: bool = False
     """Correct, in the very words of an earlier correct one: no new trace."""
     forked: bool = False
+    why: str = ""
+    """What kept the checker from telling, where it could not."""
+
+    @property
+    def said(self) -> str:
+        """The outcome, with what was the matter."""
+        return f"{self.outcome} ({self.why})" if self.why else str(self.outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,7 +243,7 @@ class Foreman:
         failed = problem.unchecked
         if failed >= self._max_unchecked and not (problem.tally.judged or problem.closing):
             reason = f"set aside: the checker failed on {failed} rollouts and judged none, the last"
-            self._begin_close(event.key.problem_id, problem, f"{reason} outcome: {event.outcome}")
+            self._begin_close(event.key.problem_id, problem, f"{reason} outcome: {event.said}")
         self._decide(event.key.problem_id)
 
     # what follows from them

@@ -18,7 +18,10 @@ a run would do with real engines is assumed (`assumptions`); what the scheduler 
 not, it is `factory.scheduling.foreman` itself with the recipe's policy. Equal options give equal
 figures, whatever machine computes them; only the CPU seconds of the foreman are measured.
 
-Not simulated: the ledger, the network, Ray, requests that fail, rollouts cut short as doomed. Their
-time is missing from the forecast, as is the growth of a decoding step with the length of what it
-attends to, and what a prefix cache spares of the prompts.
+A budget of the policy is kept as in a run; replicas are metered by `factory.crew.meter`. A source
+without an end ends with it.
+
+Not simulated: the ledger, the network, Ray, forks, requests that fail, rollouts cut short as
+doomed. Their time is missing from the forecast, as is the growth of a decoding step with the length
+of what it attends to, and what a prefix cache spares of the prompts.
 """

@@ -135,6 +135,8 @@ class Scenario:
 
     supply: Supply
     replicas: int = 1
+    gpus: float = 1.0
+    """Of one replica."""
     speed: Speed = field(default_factory=Speed)
     judging: Judging = field(default_factory=Judging)
     losses: Losses = field(default_factory=Losses)
@@ -143,12 +145,15 @@ class Scenario:
     keep: int = 4
     """Traces kept per problem; right ones beyond them are surplus."""
     gather_s: float = 0.025
-    """Events gather this long before the foreman hears of them, as in `factory.crew.replica`."""
+    """Events gather this long before the foreman hears of them, as in `factory.crew.replica` with
+    few replicas; those of many gather longer, within what their reserve of requests covers."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("replicas", "log_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.gpus < 0:
+            raise ValueError(f"gpus must be at least 0, got {self.gpus}")
         if self.gather_s <= 0:
             raise ValueError(f"gather_s must be above 0, got {self.gather_s}")

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,20 +158,32 @@ def simulate(recipe: Recipe, given: argparse.Namespace) -> dict[str, Any]:
         FactoryError: an option that makes no sense, by name, or a run that cannot be replayed.
     """
     from factory import plugins
+    from factory.policies import budgets
     from factory.simulation import plots, result
     from factory.simulation.world import World
 
+    for line in left_out(recipe):
+        print(line, file=sys.stderr, flush=True)
     policy: Policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
     pool, count = _pool(recipe, given)
     scenario = _scenario(recipe, given, count)
     world = World(scenario, policy, pool)
     figures = world.run(_watcher())
-    gpus = _gpus(recipe) if given.gpus is None else given.gpus
-    outcome = result.summary(figures, scenario, world.now, gpus=gpus, price=given.price)
+    outcome = result.summary(
+        figures, scenario, world.now, price=given.price, budget=budgets(policy)
+    )
     if given.plots is not None:
         plots.write(given.plots, outcome)
     print(json.dumps(outcome) if given.json else result.table(outcome))
     return outcome
+
+
+def left_out(recipe: Recipe) -> Iterator[str]:
+    """What a recipe asks for and no simulation has, a line for each."""
+    if recipe.branching.after:
+        yield "branching is not simulated: reckoned as if it were off"
+    if recipe.aborts.detectors:
+        yield "aborts is not simulated: reckoned as if it were off (no rollout is cut short)"
 
 
 def _pool(recipe: Recipe, given: argparse.Namespace) -> tuple[Pool, int | None]:
@@ -223,10 +235,11 @@ def _scenario(recipe: Recipe, given: argparse.Namespace, count: int | None) -> S
     cluster = recipe.cluster
     if given.replicas is not None:
         cluster = cluster.model_copy(update={"replicas": given.replicas})
-    with _naming("--replicas"):
+    with _naming("--replicas, --gpus"):
         return Scenario(
             supply=supply,
             replicas=cluster.replicas,
+            gpus=_gpus(recipe) if given.gpus is None else given.gpus,
             speed=speed,
             judging=judging,
             losses=losses,
@@ -237,9 +250,7 @@ def _scenario(recipe: Recipe, given: argparse.Namespace, count: int | None) -> S
 
 
 def _speed(recipe: Recipe, given: argparse.Namespace) -> Speed:
-    named = recipe.engine.options
-    own = named.get("max_num_seqs", named.get("slots", Speed().sequences))
-    sequences = own if given.sequences is None else given.sequences
+    sequences = places(recipe) if given.sequences is None else given.sequences
     alone, full = given.engine_speed or (Speed().alone, Speed().full)
     if not given.engine_speed and sequences != Speed().sequences:
         steps = Speed().steps  # the same engine with another batch
@@ -253,6 +264,12 @@ def _speed(recipe: Recipe, given: argparse.Namespace) -> Speed:
         prefill=given.prefill,
         start_s=given.start_up,
     )
+
+
+def places(recipe: Recipe) -> int:
+    """Requests that run at once on one replica, as the recipe's engine section says."""
+    named = recipe.engine.options
+    return int(named.get("max_num_seqs", named.get("slots", Speed().sequences)))
 
 
 def _gpus(recipe: Recipe) -> float:

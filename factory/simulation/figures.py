@@ -129,6 +129,8 @@ class Figures:
     """Open problems, at most."""
     most_unjudged: int = 0
     """Rollouts waiting for a judge, at most."""
+    gpu_s: float = 0.0
+    """GPU-seconds counted against the policy's budget; 0 where it has none."""
     foreman_s: float = 0.0
     """CPU seconds of this machine that the foreman took."""
     events: int = 0

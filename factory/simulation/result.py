@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -16,16 +16,21 @@ def share(part: float, whole: float) -> float | None:
 
 
 def summary(
-    figures: Figures, scenario: Scenario, wall_s: float, *, gpus: float, price: float
+    figures: Figures,
+    scenario: Scenario,
+    wall_s: float,
+    *,
+    price: float,
+    budget: Mapping[str, float],
 ) -> dict[str, Any]:
     """The outcome as plain values.
 
     Args:
         wall_s: virtual seconds of the run.
-        gpus: per replica.
         price: of one GPU for an hour, in whatever currency.
+        budget: what the policy may spend (`factory.policies.budgets`).
     """
-    hours = figures.whole.held / scenario.speed.sequences * gpus / 3600
+    hours = figures.whole.held / scenario.speed.sequences * scenario.gpus / 3600
     tokens = figures.tokens
     return {
         "assumed": asdict(scenario),
@@ -47,17 +52,12 @@ def summary(
         "most_unjudged": figures.most_unjudged,
         "gpu_hours": round(hours, 3),
         "cost": round(hours * price, 2),
-        "deciles": [
-            {
-                "from": number / len(figures.bands),
-                "problems": band.problems,
-                "solved": _rounded(share(band.solved, band.problems)),
-                "full": _rounded(share(band.full, band.problems)),
-                "rollouts_per_problem": _rounded(share(band.rollouts, band.problems)),
-                "tokens": band.tokens,
-            }
-            for number, band in enumerate(figures.bands)
-        ],
+        "budget": {
+            "tokens": tokens.total,
+            "gpu_hours": round(figures.gpu_s / 3600, 3),
+            **{f"{name}_at_most": most for name, most in budget.items()},
+        },
+        "deciles": list(_bands(figures)),
         "timeline": {
             "step_s": figures.timeline.step_s,
             "busy": [_rounded(share(use.busy, use.held)) for use in figures.timeline.samples],
@@ -70,6 +70,18 @@ def summary(
             "cpu_s_per_virtual_s": round(figures.foreman_s / wall_s, 6),
         },
     }
+
+
+def _bands(figures: Figures) -> Iterator[dict[str, Any]]:
+    for number, band in enumerate(figures.bands):
+        yield {
+            "from": number / len(figures.bands),
+            "problems": band.problems,
+            "solved": _rounded(share(band.solved, band.problems)),
+            "full": _rounded(share(band.full, band.problems)),
+            "rollouts_per_problem": _rounded(share(band.rollouts, band.problems)),
+            "tokens": band.tokens,
+        }
 
 
 def _records_per_s(figures: Figures, scenario: Scenario) -> float:
@@ -121,8 +133,15 @@ def _head(outcome: dict[str, Any]) -> Iterator[str]:
         ("foreman", f"{outcome['foreman']['events']:,} events in {outcome['foreman']['cpu_s']:.1f} "
          f"CPU s: {outcome['foreman']['cpu_s_per_virtual_s']:.4f} of one core"),
     )  # fmt: skip
-    for name, text in rows:
+    for name, text in (*rows, *_budget(outcome["budget"])):
         yield f"{name:<12} {text}"
+
+
+def _budget(budget: dict[str, float]) -> Iterator[tuple[str, str]]:
+    units = {"tokens": "tokens", "gpu_hours": "GPU-hours of ready replicas"}
+    for name, unit in units.items():
+        if (most := budget.get(f"{name}_at_most")) is not None:
+            yield "budget", f"{budget[name]:,.4g} of {most:,.4g} {unit} used"
 
 
 def _fates(outcome: dict[str, Any]) -> Iterator[str]:

@@ -17,6 +17,12 @@ class VirtualSource:
         self._ready = 0.0
         self._then = supply.latency_s
         self.taken = 0
+        """Problems."""
+
+    def stop(self) -> None:
+        """Nothing further comes, if there was to be no end of problems."""
+        if self._supply.problems is None:
+            self._until = 0.0
 
     def take(self, now: float, wanted: int) -> int:
         """How many of the wanted problems are there at `now`."""

@@ -18,9 +18,11 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush, heapreplace
 
-from factory.policies import Policy
+from factory.crew.meter import Meter
+from factory.policies import Policy, budgets, is_spent
 from factory.scheduling import events as ev
 from factory.scheduling.foreman import Foreman
+from factory.scheduling.pool import Pool as Known
 from factory.simulation.assumptions import Scenario
 from factory.simulation.figures import Figures, Use
 from factory.simulation.flight import Flight, Open
@@ -53,7 +55,12 @@ class World:
         self.figures = Figures()
         self._scenario = scenario
         self._pool = pool
-        self._foreman = Foreman(policy)
+        self._policy = policy
+        self._known = Known()
+        self._foreman = Foreman(policy, pool=self._known)
+        self._meter = Meter(
+            scenario.gpus, on="gpu_hours" in budgets(policy), clock=lambda: self.now
+        )
         self._steps = scenario.speed.steps
         self._judges: VirtualJudges[Flight] = VirtualJudges(scenario.judging, scenario.seed)
         self._source = VirtualSource(scenario.supply)
@@ -95,14 +102,16 @@ class World:
             first = self.now if self._events else self._next()
             until = first + self._scenario.gather_s
             self._count(until)
-            self._gather(until)
             self.now = until
+            self._gather(until)
+            self._work()
             self._act(self._tell())
             self._judge()
             self._take_problems()
             rounds += 1
             if rounds % _WATCH == 0:
                 watch(self)
+        self._work(last=True)
         return self.figures
 
     @property
@@ -173,11 +182,19 @@ class World:
         self.figures.foreman_s += times * (time.thread_time() - before)
         return actions
 
+    def _work(self, *, last: bool = False) -> None:
+        """Tells for how long replicas were ready, from time to time."""
+        if (piece := self._meter.piece(last=last)) is not None:
+            self.figures.gpu_s += piece.gpu_ms / 1000
+            self._events.append(ev.Worked(piece.gpu_ms / 1000))
+
     # problems
 
     def _take_problems(self) -> None:
         if self._foreman.source_ended:
             return
+        if is_spent(self._policy, self._known):
+            self._source.stop()
         if self._wanted:
             taken = self._source.taken
             count = self._source.take(self.now, self._wanted)
@@ -318,6 +335,7 @@ class World:
         self._successors[seat] += 1
         replica = VirtualReplica(name, seat, self._scenario.speed, self._steps, now)
         self._seats[seat] = self._replicas[name] = replica
+        self._meter.joined(name)
         self._events.append(ev.ReplicaReady(name, self._scenario.speed.slots))
 
     def _plan_losses(self) -> None:
@@ -361,5 +379,6 @@ class World:
             self.figures.tokens.regenerated += written - kept
             self.figures.interrupted += 1
         self.figures.losses += 1
+        self._meter.left(replica.name)
         self._events.append(ev.ReplicaLost(replica.name))
         return True

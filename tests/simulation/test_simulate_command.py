@@ -94,7 +94,7 @@ def test_an_earlier_run_is_replayed(capsys, sums, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--replicas", "0"], "--replicas: replicas must be at least 1, got 0"),
+        (["--replicas", "0"], "--replicas, --gpus: replicas must be at least 1, got 0"),
         (["--engine-speed", "100,50"], "--engine-speed"),
         (["--hours", "-1"], "--hours, --limit, --source: hours must be above 0, got -1.0"),
         (["--hours", "0"], "hours must be above 0, got 0.0"),
