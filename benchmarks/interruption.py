@@ -7,7 +7,9 @@ every token, so a continuation is a new sample) decodes in lockstep under `facto
 it ships. It is killed every so many rollouts with everything in flight, and only what the replica
 had handed over by then is there to continue from. Three ways to deal with that are compared with
 the undisturbed run, by the lengths of all rollouts (two-sample Kolmogorov-Smirnov: distance and
-asymptotic p-value, one for each seed), their mean, and the tokens that were generated in vain:
+asymptotic p-value), their mean, and the tokens that were generated in vain, each as median and
+range over the seeds. A seed has an undisturbed run of its own to be compared with; the row
+`undisturbed` holds another one against it, which shows what chance alone does:
 
     continued    as it ships: from the last logged token
     restarted    the same engine, saying that it cannot continue: what is lost starts over
@@ -234,18 +236,27 @@ class Row:
         self.p.append(float(f"{p_value(distance, len(base), len(lengths)):.2g}"))
 
     def show(self) -> None:
-        again, shift = map(statistics.mean, (self.regenerated_share, self.mean_shift))
+        """A line of the table: medians over the seeds, and from which value to which."""
         print(
             f"| {self.mode} | {self.loss_every or '-'} | {self.log_every} | "
-            f"{statistics.mean(self.losses):.0f} | {again:.2%} | {shift:+.1%} | "
-            f"{max(self.ks):.3f} | {' '.join(f'{p:.2g}' for p in self.p)} |",
+            f"{statistics.median(self.losses):g} | {_spread(self.regenerated_share, '.2%')} | "
+            f"{_spread(self.mean_shift, '+.1%')} | {_spread(self.ks, '.3f')} | "
+            f"{' '.join(f'{p:.2g}' for p in self.p)} |",
             flush=True,
         )
 
 
+def _spread(values: Sequence[float], form: str) -> str:
+    """`0.026 (0.021 to 0.031)`: median, smallest and largest; one value is itself."""
+    middle = format(statistics.median(values), form)
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({min(values):{form}} to {max(values):{form}})"
+
+
 HEAD = (
     "| after a loss | a loss every | logged every | losses | tokens again | mean length | "
-    "KS, largest | p, one for each seed |\n|---|--:|--:|--:|--:|--:|--:|---|"
+    "KS | p, one for each seed |\n|---|--:|--:|--:|--:|--:|--:|---|"
 )
 
 

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import AuthenticationError, GetTimeoutError, RayActorError, RayTaskError
 from ray.util.placement_group import (
     PlacementGroup,
     placement_group,
@@ -31,6 +31,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from factory import plugins
 from factory.crew import Crew, JudgeHandle, LocalJudge, LocalReplica, Pair, ReplicaHandle, own_ray
+from factory.crew.bundles import bundles_of, listed, total
 from factory.crew.fence import Fence
 from factory.crew.replica import ReplicaEvent
 from factory.curation import setwide
@@ -42,10 +43,15 @@ from factory.types import RolloutKey, Verdict
 
 _OBJECT_STORE_BYTES = 256 << 20
 _STOP_S = 15.0
+# One that is still starting hears nothing while it loads, and has written nothing.
+_STOP_UNREADY_S = 1.0
 _CONNECT_S = 10.0
 _SILENT: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 _SAY_S = 10.0
 _WATCH_S = 0.5
+# A judge at work is asked so often whether it is still there, and has so long to answer.
+_PING_S = 60.0
+_PING_LIMIT_S = 300.0
 # So many replicas lost on a node, each soon after its start, and others are placed elsewhere, if
 # there is room within so many seconds.
 _AVOIDED_AT = 3
@@ -58,7 +64,8 @@ Done = TypeVar("Done")
 class _ReplicaActor(LocalReplica):
     """A replica in a process of its own."""
 
-    def __init__(self, recipe: Recipe, name: str) -> None:
+    def __init__(self, recipe: Recipe, name: str, folder: str) -> None:
+        _enter(folder)
         super().__init__(recipe, name)
         if recipe.cluster.address is None:
             own_ray.ignore_sigterm()
@@ -71,9 +78,22 @@ class _ReplicaActor(LocalReplica):
 class _JudgeActor(LocalJudge):
     """A judge in a process of its own, with its worker process beside it."""
 
+    def __init__(self, recipe: Recipe, folder: str) -> None:
+        _enter(folder)
+        super().__init__(recipe)
+
     async def start(self) -> None:
         own_ray.unblock_sigterm()
         await super().start()
+
+    async def ping(self) -> None:
+        """Answers, if anything does."""
+
+
+def _enter(folder: str) -> None:
+    """Relative paths, and modules of one's own, are the driver's; Ray starts actors elsewhere."""
+    with contextlib.suppress(OSError):  # the checkout is not at this place here
+        os.chdir(folder)
 
 
 def connect(recipe: Recipe, resources: Resources) -> None:
@@ -108,7 +128,13 @@ def join(address: str) -> None:
     try:
         if host and port.isdigit():  # Ray itself would try for minutes
             socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+            own_ray.show_token(address)
         ray.init(address=address, **_SILENT)
+    except AuthenticationError as error:
+        raise EngineError(
+            f"the Ray cluster at {address!r} asks for another token than this user's: put the one "
+            "of the user who started it into ~/.ray/auth_token"
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(
             f"no Ray cluster at {address!r}: {error}. Give the address of a running head node "
@@ -139,6 +165,7 @@ class RayReplica:
         self._nodes: list[str] = []
         self._group: PlacementGroup | None = None
         self._actor: Any = None
+        self._ready = False
 
     async def start(self) -> EngineInfo:
         engine = plugins.build("engine", self._recipe.engine.name, self._recipe.engine.options)
@@ -159,22 +186,23 @@ class RayReplica:
                     "env_vars": {**QUIET, **({} if needs.hub else SECRETS), **needs.environment}
                 },
             )
-            .remote(self._recipe, self._name)
+            .remote(self._recipe, self._name, os.getcwd())
         )
         info: EngineInfo = await self._blame(_answer(self._actor.start.remote()))
+        self._ready = True
         for node in self._nodes:
             self._fences[node].ready()
         return info
 
     async def _place(self, needs: Resources) -> None:
         """A place in the cluster: first without the nodes that keep losing replicas."""
-        bundles, strategy = _bundles(needs)
+        bundles, strategy = bundles_of(needs)
         started_here = self._recipe.cluster.address is None
-        if started_here and not await asyncio.to_thread(_any_node):
-            raise ClusterError(own_ray.DIED)
         if started_here and (lacking := await asyncio.to_thread(_lacking, bundles)):
+            if own_ray.has_died():
+                raise ClusterError(own_ray.DIED)
             raise EngineError(
-                f"a replica needs {_listed(_total(bundles))}; this machine lacks {lacking}. Give "
+                f"a replica needs {listed(total(bundles))}; this machine lacks {lacking}. Give "
                 "the address of a cluster that has it (cluster.address), or ask for less"
             )
         if avoided := [n for n, fence in self._fences.items() if fence.losses >= _AVOIDED_AT]:
@@ -225,7 +253,7 @@ class RayReplica:
             return  # nobody answers any more, and Ray waits for a minute
         if self._actor is not None:
             # An engine has processes of its own: ask first, so that it takes them along.
-            await _ask_to_stop(self._actor)
+            await _ask_to_stop(self._actor, _STOP_S if self._ready else _STOP_UNREADY_S)
         if self._group is not None:
             remove_placement_group(self._group)
 
@@ -238,14 +266,16 @@ class RayJudge:
     """
 
     def __init__(self, recipe: Recipe, say: Callable[[str], None]) -> None:
+        self._recipe = recipe
         self._say = say
-        self._actor: Any = (
-            ray.remote(_JudgeActor)
-            .options(num_cpus=1, max_concurrency=4, runtime_env={"env_vars": {**QUIET, **SECRETS}})
-            .remote(recipe)
-        )
+        self._actor: Any = None
 
     async def start(self) -> None:
+        self._actor = (
+            ray.remote(_JudgeActor)
+            .options(num_cpus=1, max_concurrency=4, runtime_env={"env_vars": {**QUIET, **SECRETS}})
+            .remote(self._recipe, os.getcwd())
+        )
         started = asyncio.ensure_future(_answer(self._actor.start.remote()))
         try:
             while not (await asyncio.wait({started}, timeout=_SAY_S))[0]:
@@ -255,12 +285,26 @@ class RayJudge:
             started.cancel()
 
     async def judge(self, pairs: list[Pair]) -> list[Verdict]:
-        verdicts: list[Verdict] = await _answer(self._actor.judge.remote(pairs))
+        """One verdict per pair; a batch may take its time, as long as the judge can be asked.
+
+        Raises:
+            ConnectionError: it does not answer any more.
+        """
+        judged = asyncio.ensure_future(_answer(self._actor.judge.remote(pairs)))
+        try:
+            while not (await asyncio.wait({judged}, timeout=_PING_S))[0]:
+                async with asyncio.timeout(_PING_LIMIT_S):
+                    await self._actor.ping.remote()
+            verdicts: list[Verdict] = await judged
+        except TimeoutError:
+            raise ConnectionError(f"no sign of life for {_PING_LIMIT_S:g} s") from None
+        finally:
+            judged.cancel()
         return verdicts
 
     async def stop(self) -> None:
-        if not own_ray.has_died():
-            await _ask_to_stop(self._actor)
+        if self._actor is not None and not own_ray.has_died():
+            await _ask_to_stop(self._actor, _STOP_S)
 
 
 class RayCrew(Crew):
@@ -297,46 +341,30 @@ class RayCrew(Crew):
             await asyncio.to_thread(ray.shutdown)
 
 
-async def _ask_to_stop(actor: Any) -> None:
+async def _ask_to_stop(actor: Any, limit_s: float) -> None:
     with contextlib.suppress(RayActorError, GetTimeoutError, TimeoutError, RayTaskError):
-        async with asyncio.timeout(_STOP_S):
+        async with asyncio.timeout(limit_s):
             await actor.stop.remote()
     ray.kill(actor)
-
-
-def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = defaultdict(float)
-    for bundle in bundles:
-        for kind, amount in bundle.items():
-            total[kind] += amount
-    return dict(total)
-
-
-def _any_node() -> bool:
-    return any(node["Alive"] for node in ray.nodes())
 
 
 def _lacking(bundles: list[dict[str, float]]) -> str:
     """What the whole cluster has too little of, with what it has; empty if it has all."""
     there = ray.cluster_resources()
-    needs = _total(bundles)
-    return _listed({k: there.get(k, 0.0) for k, n in needs.items() if there.get(k, 0.0) < n})
+    needs = total(bundles)
+    return listed({k: there.get(k, 0.0) for k, n in needs.items() if there.get(k, 0.0) < n})
 
 
 def _missing(bundles: list[dict[str, float]], strategy: str) -> str:
     """What a placement waits for, beside what the cluster has."""
     there, free = ray.cluster_resources(), ray.available_resources()
-    needs = _total(bundles)
+    needs = total(bundles)
     has = ", ".join(f"{free.get(k, 0):g} of {there.get(k, 0):g} {k}" for k in needs)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     together = " on one node" if strategy == "STRICT_PACK" else ""
     fits = any(all(node.get(k, 0) >= n for k, n in bundles[0].items()) for node in nodes)
     never = "" if fits else "; no node is large enough, so it waits for one that is"
-    return f"waits for {_listed(needs)}{together}; {has} free on {len(nodes)} nodes{never}"
-
-
-def _listed(resources: dict[str, float]) -> str:
-    return " + ".join(f"{amount:g} {kind}" for kind, amount in resources.items())
+    return f"waits for {listed(needs)}{together}; {has} free on {len(nodes)} nodes{never}"
 
 
 def spread(work: Callable[[Item], Done], items: Sequence[Item]) -> Iterator[Done]:
@@ -362,14 +390,3 @@ async def _answer(reference: Any) -> Any:
         if isinstance(error.cause, FactoryError):
             raise error.cause from None
         raise
-
-
-def _bundles(needs: Resources) -> tuple[list[dict[str, float]], str]:
-    """Placement bundles and their strategy for one replica."""
-    if needs.spread and needs.gpus:
-        first = {"CPU": needs.cpus, "GPU": 1.0}
-        return [first, *({"GPU": 1.0} for _ in range(needs.gpus - 1))], "PACK"
-    bundle = {"CPU": needs.cpus}
-    if needs.gpus:
-        bundle["GPU"] = float(needs.gpus)
-    return [bundle], "STRICT_PACK"

@@ -9,6 +9,7 @@
       LedgerError        the run folder cannot be written, is locked, or belongs to another recipe
       CurateError        a problem whose rollouts cannot be made into rows
       SandboxError       a worker process or sandbox that cannot be started
+      JudgingError       judging that fails by itself, not by what it is given
       PublishError       the Hub refused, or the dataset folder is not publishable
 
 A bad rollout, a bad row and a bad verdict are data, not errors: they are recorded and counted.
@@ -50,6 +51,10 @@ class CurateError(FactoryError):
 
 class SandboxError(FactoryError):
     """A worker process cannot be started."""
+
+
+class JudgingError(FactoryError):
+    """A judge raised, or a verifier tells nothing any more."""
 
 
 class PublishError(FactoryError):

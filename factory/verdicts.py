@@ -117,7 +117,7 @@ class Judge:
             return _refused(f"the problem is not plain JSON: {error}")
 
     def _run(self, requests: list[Any], names: list[str], verdicts: int) -> list[Reply]:
-        """Every request's reply; hangs and crashes are tried again, nothing else is.
+        """Every request's reply; hangs, crashes and a sandbox that fails are tried again.
 
         Args:
             verdicts: how many one request asks for; the time that it may take grows with them.
@@ -132,7 +132,7 @@ class Judge:
                 answered = self._worker.run([requests[i] for i in todo], [limits[i] for i in todo])
                 for i, reply in zip(todo, answered, strict=True):
                     replies[i] = reply
-                todo = [i for i in todo if replies[i].fault]
+                todo = [i for i in todo if replies[i].again]
                 if not todo:
                     break
         return replies

@@ -81,7 +81,7 @@ def test_ray_makes_the_dataset_that_one_process_makes(sums, tmp_path):
     local = command(sums.file(), tmp_path / "local", "--limit", "20")
     assert subprocess.run(local, check=False, capture_output=True).returncode == 0
     assert digests(tmp_path / "ray" / "dataset") == digests(tmp_path / "local" / "dataset")
-    wait_for(lambda: not left_over(since), "Ray to be gone", 30)
+    wait_for(lambda: not left_over(since), "Ray to be gone")
 
 
 def test_a_killed_replica_is_replaced_and_its_work_handed_out_again(sums, tmp_path):
@@ -122,7 +122,7 @@ def test_term_to_the_process_group_drains_before_ray_ends(sums, tmp_path):
     assert "is gone" not in said
     assert "Traceback" not in said
     assert not (folder / "ledger" / "lock").exists()
-    wait_for(lambda: not left_over(since), "Ray to be gone", 60)
+    wait_for(lambda: not left_over(since), "Ray to be gone")
 
 
 def test_term_to_every_process_of_the_job_drains_as_well(sums, tmp_path):
@@ -146,7 +146,7 @@ def test_term_to_every_process_of_the_job_drains_as_well(sums, tmp_path):
     assert "Traceback" not in said
     logged = {r.key: r.token_ids for r in records(folder) if isinstance(r, Partial)}
     assert len(logged) >= 8
-    wait_for(lambda: not left_over(since), "Ray to be gone", 60)
+    wait_for(lambda: not left_over(since), "Ray to be gone")
 
     again = start(*job, log=tmp_path / "log2")
     assert again.wait(timeout=200) == 0, (tmp_path / "log2").read_text(encoding="utf-8")
@@ -209,7 +209,7 @@ def test_a_run_whose_own_ray_died_says_so_and_goes_on_with_the_same_command(sums
     assert before.keys() <= counts.keys()
     assert len(counts) == 180
     assert set(counts.values()) == {1}
-    wait_for(lambda: not left_over(since), "everything to be gone", 30)
+    wait_for(lambda: not left_over(since), "everything to be gone")
 
 
 def test_no_cluster_at_the_address_is_a_clear_error(sums, tmp_path):
@@ -251,7 +251,7 @@ def test_main_job_killed_in_the_middle_and_run_again(tmp_path):
     process = start(*job, log=tmp_path / "log1")
     wait_for(lambda: len(rollouts(folder)) > 200, "rollouts")
     assert kill_tree(process) > 5
-    wait_for(lambda: not left_over(since), "the killed tree to be gone", 30)
+    wait_for(lambda: not left_over(since), "the killed tree to be gone")
     before = rollouts(folder)
     assert len(before) > 200
     judged = Counter(v.key for v in scan(folder / "ledger") if isinstance(v, Verdict))
@@ -279,7 +279,7 @@ def test_main_job_killed_in_the_middle_and_run_again(tmp_path):
     assert third.returncode == 0
     assert "nothing left to do" in third.stderr
     assert "replica-0 is ready" not in third.stderr
-    wait_for(lambda: not left_over(since), "every process to be gone", 30)
+    wait_for(lambda: not left_over(since), "every process to be gone")
 
 
 @pytest.mark.vllm
@@ -292,4 +292,4 @@ def test_driver_killed_alone_takes_everything_along(tmp_path):
     wait_for(lambda: len(rollouts(folder)) > 50, "rollouts")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    wait_for(lambda: not left_over(since), "raylet, actors and engine to be gone", 60)
+    wait_for(lambda: not left_over(since), "raylet, actors and engine to be gone")

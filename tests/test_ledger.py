@@ -403,6 +403,31 @@ def test_a_zombie_holds_no_lock(tmp_path):
         assert not is_held(tmp_path / "lock")
 
 
+def test_a_process_of_another_container_on_this_host_is_not_taken_for_dead(tmp_path, monkeypatch):
+    """Its number means nothing here: only its heartbeats tell, as for another host."""
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.02)
+    path = tmp_path / "lock"
+    held = Lock(path)
+    owner = json.loads(path.read_bytes())
+    held.release()
+    path.write_text(json.dumps(owner | {"pid": 2**30, "pids": "pid:[1]"}), encoding="utf-8")
+    assert is_held(path)
+    stop = threading.Event()
+
+    def beat():
+        while not stop.wait(0.005):
+            os.utime(path)
+
+    beats = threading.Thread(target=beat)
+    beats.start()
+    with pytest.raises(LedgerError, match="is being written by process 1073741824"):
+        Lock(path)
+    stop.set()
+    beats.join()
+    os.utime(path, (1, 1))
+    Lock(path).release()
+
+
 def elsewhere(path, silent_s):
     """A lock of another host whose last heartbeat was so long ago by the clock."""
     owner = {"host": "elsewhere", "pid": 1, "start": "1"}

@@ -1,17 +1,21 @@
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from factory.errors import PluginError
+from factory.sandbox import process
 from factory.types import Completion, Outcome, Problem, Rollout, Verdict
 from factory.verdicts import Judge
+from tests.verifiers import faulty as faulty_verifier
 
 FAULTY = "tests.verifiers.faulty"
 PROBLEM = Problem(id="p", prompt="?", answer="yes")
@@ -69,17 +73,27 @@ def test_only_the_job_at_fault_pays():
     assert verdicts[201].outcome is Outcome.ERROR
 
 
+def line_of(text: str) -> int:
+    """Where a text stands in the file of the verifier."""
+    lines = Path(faulty_verifier.__file__).read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
 @pytest.mark.parametrize(
     ("text", "evidence"),
     [
         ("crash", "SIGSEGV"),
         ("exit", "code 7"),
-        ("raise", "TypeError: no such thing"),
+        ("raise", f"TypeError: no such thing (faulty.py:{line_of('no such thing')})"),
         ("sys.exit", "SystemExit: 0"),
         ("bomb", "MemoryError"),
         ("nan", "nan is not in [0, 1]"),
         ("2.0", "2.0 is not in [0, 1]"),
         ("-0.5", "-0.5 is not in [0, 1]"),
+        ("list", "TypeError: `extracted` is a list, not a text or None"),
+        ("bytes", "TypeError: `detail` is a bytes, not a text"),
+        ("word", "TypeError: `outcome` is a str, not an Outcome"),
+        ("nothing", "TypeError: `verify` returned None, a Judgement is wanted"),
     ],
 )
 def test_what_goes_wrong_is_an_error_with_its_evidence(text, evidence):
@@ -91,6 +105,46 @@ def test_what_goes_wrong_is_an_error_with_its_evidence(text, evidence):
     assert after.outcome is Outcome.CORRECT
 
 
+def test_a_verifier_that_forks_answers_once():
+    """Else every verdict behind it would be that of another rollout."""
+    with faulty(timeout_s=5) as it:
+        for texts in (["yes", "fork", "yes", "no"], ["no", "no", "yes"], ["yes", "no"]):
+            right = [text == "yes" for text in texts]
+            assert [v.outcome is Outcome.CORRECT for v in judge(it, *texts)] == right
+            time.sleep(0.2)
+
+
+def test_a_reference_check_that_gets_no_judgement_or_an_error_says_where():
+    with faulty() as it:
+        nothing, raised = it.self_check_many(
+            [replace(PROBLEM, answer="nothing"), replace(PROBLEM, answer="raise")]
+        )
+    assert nothing == (
+        "the checker failed: TypeError: `verify` returned None, a Judgement is wanted"
+    )
+    assert raised.endswith(f"no such thing (faulty.py:{line_of('no such thing')})")
+
+
+@pytest.mark.parametrize("said", [b"{", b"\xff", b"3", b"[" * 100_000])
+def test_what_is_no_answer_ends_the_worker_and_costs_one_verdict(monkeypatch, said):
+    receive, spoilt = process._Channel.receive, []
+
+    def spoil(channel):
+        answer = receive(channel)
+        if answer is not None and answer.get("extracted") == "no" and not spoilt:
+            spoilt.append(channel.process.pid)
+            channel.incoming[:0] = len(said).to_bytes(4, "big") + said
+            return receive(channel)
+        return answer
+
+    monkeypatch.setattr(process._Channel, "receive", spoil)
+    with faulty() as it:
+        verdicts = judge(it, "yes", "no", "yes")
+        assert it._worker.pid != spoilt[0]
+    right = Outcome.CORRECT
+    assert [v.outcome for v in verdicts] == [right, Outcome.ERROR, right]
+
+
 def test_crashes_are_tried_again_and_raised_errors_are_not():
     with faulty(retries=2) as it:
         started = it.judge(PROBLEM, rollout("pid")).detail
@@ -98,6 +152,19 @@ def test_crashes_are_tried_again_and_raised_errors_are_not():
         assert it.judge(PROBLEM, rollout("pid")).detail == started
         assert judge(it, "crash")[0].outcome is Outcome.ERROR
         assert it.judge(PROBLEM, rollout("pid")).detail != started
+
+
+def test_a_sandbox_that_fails_a_verifier_is_tried_again_from_the_start():
+    """It is nothing that the verifier or the candidate did."""
+    with faulty(retries=2) as it:
+        before = it.judge(PROBLEM, rollout("pid")).detail
+        first, bad, last = judge(it, "yes", "no box", "no")
+        after = it.judge(PROBLEM, rollout("pid")).detail
+    assert (first.outcome, last.outcome) == (Outcome.CORRECT, Outcome.INCORRECT)
+    assert (bad.outcome, bad.reward) == (Outcome.ERROR, None)
+    seen = re.fullmatch(r"SandboxError: process (\d+) has no sandbox", bad.detail)
+    assert seen
+    assert len({before, seen[1], after}) == 3
 
 
 def test_unsure_passes_through_without_a_reward():

@@ -32,8 +32,10 @@ from factory.crew.tending import (
     ReplicaHandle,
     Tending,
     Waiting,
+    one_line,
 )
 from factory.engines import EngineInfo, Request
+from factory.errors import FactoryError, JudgingError
 from factory.feed import make_judge
 from factory.recipe import Recipe
 from factory.types import RolloutKey, Verdict
@@ -61,6 +63,7 @@ class Crew(Tending):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         self._error: BaseException | None = None
+        self._raised = False
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
@@ -84,12 +87,12 @@ class Crew(Tending):
             batch.append(self._inbox.get_nowait())
         events: list[CrewEvent] = []
         for item in batch:
-            if isinstance(item, BaseException):
-                self._error = item
+            if isinstance(item, BaseException):  # the first one is told; the rest is the end of it
+                self._error = self._error if self._raised else item
             elif item is not None:
                 events.append(item)
         if self._error is not None and not events:  # what happened before it comes first
-            error, self._error = self._error, None
+            error, self._error, self._raised = self._error, None, True
             raise error
         return events
 
@@ -99,7 +102,7 @@ class Crew(Tending):
 
     def generate(self, replica: str, requests: list[Request]) -> None:
         if handle := self._handles.get(replica):
-            self.spawn(self._tell(handle.submit(requests)), "submit")
+            self.spawn(self._submit(replica, handle, requests), "submit")
 
     def abort(self, replica: str, keys: list[RolloutKey]) -> None:
         if handle := self._handles.get(replica):
@@ -117,6 +120,12 @@ class Crew(Tending):
     async def close(self) -> None:
         await self.dismiss()
 
+    async def _submit(self, name: str, replica: ReplicaHandle, requests: list[Request]) -> None:
+        try:
+            await replica.submit(requests)
+        except Exception as error:  # whatever it answers else, these would never end
+            self._deaf[name] = f"it takes no requests: {one_line(error)}"
+
     async def _tell(self, message: Coroutine[Any, Any, None]) -> None:
         try:
             await message
@@ -130,7 +139,9 @@ class LocalReplica:
     def __init__(self, recipe: Recipe, name: str) -> None:
         engine = plugins.build("engine", recipe.engine.name, recipe.engine.options)
         limits = recipe.cluster
-        self._replica = Replica(engine, name, limits.cadence, limits.stalled_after_s)
+        self._replica = Replica(
+            engine, name, limits.cadence, limits.stalled_after_s, limits.gather_s
+        )
 
     async def start(self) -> EngineInfo:
         return await self._replica.start()
@@ -161,7 +172,18 @@ class LocalJudge:
         await asyncio.to_thread(self._judge.start)
 
     async def judge(self, pairs: list[Pair]) -> list[Verdict]:
-        return await asyncio.to_thread(self._judge.judge_many, pairs)
+        """One verdict per pair.
+
+        Raises:
+            JudgingError: the judge lives, but not so that it could judge these.
+            FactoryError: it could not begin.
+        """
+        try:
+            return await asyncio.to_thread(self._judge.judge_many, pairs)
+        except FactoryError:
+            raise
+        except Exception as error:
+            raise JudgingError(f"{type(error).__name__}: {error}") from error
 
     async def stop(self) -> None:
         self._judge.interrupt()

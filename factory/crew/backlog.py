@@ -1,9 +1,11 @@
 """Finished rollouts that wait for a judge, and which of them a judge dies of.
 
 Judges take batches of about `BATCH_S` of work, so that a program that hangs holds up next to
-nobody. A verifier runs in a worker process with limits, so a judge itself is lost next to never;
-should a rollout manage it all the same, its batch is halved at every loss until it is alone, and at
-`CONVICTIONS` losses alone it has a verdict of its own: an error, with what was seen.
+nobody. A verifier runs in a worker process with limits, so a judge itself is lost, or raises, next
+to never; should a rollout manage it all the same, its batch is halved each time until it is alone,
+and at the `CONVICTIONS`th time alone it has a verdict of its own: an error, with what was seen.
+Where `_MANY` judges were lost and none of them or the others has judged anything between, the fault
+is hardly that of what they had in hand, as when machines go: then it takes `LONELY` times.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from factory.types import Outcome, Problem, Rollout, Verdict
 
 BATCH_S = 1.0
 CONVICTIONS = 2
+LONELY = 6
+_MANY = 8
 _MOST = 64
 
 Pair = tuple[Problem, Rollout]
@@ -28,7 +32,7 @@ class Batch:
 
     pairs: tuple[Pair, ...]
     losses: int = 0
-    """Judges that were lost over it while it was a single pair."""
+    """Judges that were lost over it, or raised, while it was a single pair."""
 
 
 class Backlog:
@@ -44,6 +48,7 @@ class Backlog:
         self._again: deque[Batch] = deque()
         self._some = asyncio.Event()
         self._mean_s = 0.0  # what one judgement takes, lately
+        self._row = 0  # judges lost since the last verdict of any
 
     def __len__(self) -> int:
         return len(self._pairs) + sum(len(batch.pairs) for batch in self._again)
@@ -65,6 +70,7 @@ class Backlog:
 
     def judged(self, verdicts: list[Verdict]) -> None:
         """A batch is done: the next ones are cut by how long it took."""
+        self._row = 0
         if verdicts:
             self._mean_s = (self._mean_s + sum(v.seconds for v in verdicts) / len(verdicts)) / 2
 
@@ -73,26 +79,31 @@ class Backlog:
         self._again.appendleft(batch)
         self._some.set()
 
-    def lost(self, batch: Batch, reason: str) -> list[Verdict]:
-        """A judge was lost over it: halve it, or give the one rollout its verdict."""
+    def lost(self, batch: Batch, reason: str, *, raised: bool = False) -> list[Verdict]:
+        """A judge was lost over it, or raised: halve it, or give the one rollout its verdict."""
+        self._row += not raised
+        times = batch.losses + 1
+        enough = CONVICTIONS if self._row < _MANY else LONELY
         if len(batch.pairs) > 1:
             middle = len(batch.pairs) // 2
             self._again.extend((Batch(batch.pairs[:middle]), Batch(batch.pairs[middle:])))
-        elif batch.losses + 1 < CONVICTIONS:
-            self._again.append(Batch(batch.pairs, batch.losses + 1))
+        elif times < enough:
+            self._again.append(Batch(batch.pairs, times))
         else:
-            return [self._convicted(*batch.pairs[0], reason)]
+            lost, failed = f"{times} judges were lost", f"judging failed {times} times"
+            seen = f"{failed if raised else lost} over this rollout alone; the last: {reason}"
+            return [self._convicted(*batch.pairs[0], seen)]
         self._some.set()
         return []
 
-    def _convicted(self, problem: Problem, rollout: Rollout, reason: str) -> Verdict:
+    def _convicted(self, problem: Problem, rollout: Rollout, detail: str) -> Verdict:
         return Verdict(
             problem_id=rollout.problem_id,
             index=rollout.index,
             outcome=Outcome.ERROR,
             reward=None,
             extracted=None,
-            detail=f"{CONVICTIONS} judges were lost over this rollout alone; the last: {reason}",
+            detail=detail,
             verifier=problem.verifier or self._default,
             verifier_version="",
         )

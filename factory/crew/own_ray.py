@@ -14,16 +14,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
+from ray import _raylet as _untyped
 from ray._private import services, worker
+from ray.exceptions import AuthenticationError
 
 DIED = (
     "the Ray that this command had started has died (killed? out of memory?); everything so far is "
     "on record, and the same command goes on from there"
 )
+_raylet: Any = _untyped
+_MODE = "RAY_AUTH_MODE"
+_ASK_MS = 5000
 _VITAL = ("raylet", "gcs_server")
 
 
@@ -48,6 +55,29 @@ def ignore_sigterm() -> None:
 def unblock_sigterm() -> None:
     """What this thread, and those that it starts, start from now on can be ended by SIGTERM."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def show_token(address: str) -> None:
+    """Have this process show the user's token to a cluster that asks for one.
+
+    The first Ray that is started here makes a token, and every later `ray start` asks for it; Ray
+    itself shows it to `auto` alone, not to an address. A RAY_AUTH_MODE that is set decides.
+
+    Args:
+        address: HOST:PORT of a head node.
+
+    Raises:
+        AuthenticationError: there is no token, or it is another cluster's.
+    """
+    try:
+        _raylet.InnerGcsClient.standalone(address, None, _ASK_MS)
+    except AuthenticationError:
+        loader = _raylet.AuthenticationTokenLoader.instance()
+        if _MODE in os.environ or not loader.has_token(ignore_auth_mode=True):
+            raise
+        os.environ[_MODE] = "token"
+        _raylet.Config.initialize("")  # Ray has read its settings when it was imported
+        _raylet.InnerGcsClient.standalone(address, None, _ASK_MS)
 
 
 def has_died() -> bool:

@@ -2,9 +2,10 @@
 
 A replica or a judge that is lost is started again, at once or after a wait that grows
 (`fence.py`); nobody is given up while the run may still need him. A crew in which nobody is left
-is a run that pauses: `Waiting` says who is missed and what he waits for. Two things end a run
-instead, because waiting would not help: an error of configuration, and replicas (or judges) none
-of which could be started even once.
+is a run that pauses: `Waiting` says who is missed and what he waits for. What ends a run instead,
+because waiting would not help: an error of configuration; replicas (or judges) none of which could
+be started even once; a judge that is there and cannot begin, `TRIES_AT_WORK` times in a row, while
+no other one gives a verdict; a verifier that only fails (`fuse.py`).
 
 A replica that has not answered for `_SILENT_S` counts as lost.
 """
@@ -13,20 +14,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from factory.crew.backlog import Backlog, Batch, Pair
 from factory.crew.fence import Fence
+from factory.crew.fuse import Fuse
 from factory.crew.replica import ReplicaEvent
 from factory.engines import EngineInfo, Request
-from factory.errors import EngineError, FactoryError, SandboxError
+from factory.errors import EngineError, FactoryError, JudgingError, PluginError, SandboxError
 from factory.recipe import Recipe
 from factory.types import RolloutKey, Verdict
 
 # Tries of a post that dies at its start without saying why, before anybody was ever at work.
 _TRIES = 3
+# Of a judge that was at work before, and now says that it cannot be: about a quarter of an hour.
+TRIES_AT_WORK = 20
 # A replica answers a poll within 30 s even when there is nothing to tell.
 _SILENT_S = 300.0
 CLOSE_S = 30.0
@@ -101,9 +106,12 @@ class Tending:
         self._inbox: asyncio.Queue[CrewEvent | BaseException | None] = asyncio.Queue()
         self._backlog = Backlog(recipe.verifiers[0].name)
         self._handles: dict[str, ReplicaHandle] = {}
+        self._deaf: dict[str, str] = {}
+        """Replicas that could not be told what to write, and why."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._replicas = _Beginning(recipe.cluster.replicas, "replica")
         self._judges = _Beginning(recipe.cluster.judges, "judge")
+        self._fuse = Fuse()
 
     def make_replica(self, name: str) -> ReplicaHandle:
         raise NotImplementedError
@@ -171,6 +179,8 @@ class Tending:
                 raise ConnectionError(f"no answer for {_SILENT_S:g} s") from None
             if events:
                 self._inbox.put_nowait(Happened(name, events))
+            if why := self._deaf.pop(name, ""):
+                raise ConnectionError(why)
 
     def _replica_lost(
         self, post: str, name: str, error: Exception, fence: Fence, wait_s: float
@@ -187,18 +197,17 @@ class Tending:
         fence = Fence()
         while True:
             self.waiting(post, "starting")
-            handle = self.make_judge(post)
+            handle: JudgeHandle | None = None
             batch: Batch | None = None
             try:
+                handle = self.make_judge(post)
                 await handle.start()
                 self._judges.came_up = True
                 fence.ready()
                 self.waiting(post, "")
                 while True:
                     batch = await self._backlog.take()
-                    verdicts = await handle.judge(list(batch.pairs))
-                    self._backlog.judged(verdicts)
-                    self._inbox.put_nowait(JudgedBatch(verdicts))
+                    self._hand_over(await self._judged(handle, batch))
                     batch = None
             except Exception as error:
                 wait_s = fence.lost()
@@ -208,6 +217,23 @@ class Tending:
                 await asyncio.shield(self._stop(handle))
             await asyncio.sleep(wait_s)
 
+    async def _judged(self, handle: JudgeHandle, batch: Batch) -> list[Verdict]:
+        """The verdicts that there are now; those that are missing are in the backlog again."""
+        try:
+            verdicts = await handle.judge(list(batch.pairs))
+        except JudgingError as error:  # it lives: no other one would fare better
+            return self._backlog.lost(batch, one_line(error), raised=True)
+        self._backlog.judged(verdicts)
+        self._judges.at_work()
+        return verdicts
+
+    def _hand_over(self, verdicts: list[Verdict]) -> None:
+        if not verdicts or self._fuse.blown:  # then they are for the next command to give
+            return
+        self._inbox.put_nowait(JudgedBatch(verdicts))
+        if error := self._fuse.blows(verdicts):
+            self._inbox.put_nowait(error)
+
     def _judge_lost(self, post: str, error: Exception, fence: Fence, batch: Batch | None) -> None:
         reason = one_line(error)
         if batch is None:
@@ -215,10 +241,12 @@ class Tending:
         elif isinstance(error, FactoryError):  # its worker process did not come up
             self._backlog.give_back(batch)
             self._judges.failed(post, error, fence, reason)
-        elif convicted := self._backlog.lost(batch, reason):
-            self._inbox.put_nowait(JudgedBatch(convicted))
+        else:
+            self._hand_over(self._backlog.lost(batch, reason))
 
-    async def _stop(self, handle: ReplicaHandle | JudgeHandle) -> None:
+    async def _stop(self, handle: ReplicaHandle | JudgeHandle | None) -> None:
+        if handle is None:
+            return
         try:
             async with asyncio.timeout(CLOSE_S):
                 await handle.stop()
@@ -227,24 +255,33 @@ class Tending:
 
 
 class _Beginning:
-    """Whether there is any point in going on: nobody of one kind has ever been at work."""
+    """Whether there is any point in going on: nobody of one kind is at work, or ever has been."""
 
     def __init__(self, posts: int, kind: str) -> None:
         self.came_up = False
         self._posts = posts
         self._kind = kind
         self._hopeless: set[str] = set()
+        self._in_vain: Counter[str] = Counter()
+
+    def at_work(self) -> None:
+        """One of them has done something: those that fail are missed, no more."""
+        self._in_vain.clear()
 
     def failed(self, post: str, error: Exception, fence: Fence, reason: str) -> None:
         """A start failed.
 
         Raises:
-            FactoryError: the configuration is at fault, or no post could be filled even once.
+            FactoryError: the configuration is at fault, no post could be filled even once, or a
+                judge fails for so long that it is no passing trouble.
         """
         may_pass = isinstance(error, (EngineError, SandboxError))
-        if isinstance(error, FactoryError) and not may_pass:
+        lacks = isinstance(error, PluginError)  # the configuration, or this node alone
+        if isinstance(error, FactoryError) and not may_pass and not (lacks and self.came_up):
             raise error
         if self.came_up:
+            if self._kind == "judge" and isinstance(error, FactoryError):
+                self._failed_again(post, reason)
             return
         if may_pass or fence.losses >= _TRIES:
             self._hopeless.add(post)
@@ -253,6 +290,15 @@ class _Beginning:
                 raise error
             wrong = EngineError if self._kind == "replica" else SandboxError
             raise wrong(f"no {self._kind} could be started; the last one: {reason}")
+
+    def _failed_again(self, post: str, reason: str) -> None:
+        self._in_vain[post] += 1
+        if self._in_vain[post] >= TRIES_AT_WORK:
+            raise SandboxError(
+                f"no judge is at work: {post} has failed {self._in_vain[post]} times in a row, the "
+                f"last time with: {reason}. Everything generated is on record; once this is "
+                "mended, the same command goes on from here"
+            )
 
 
 def one_line(error: BaseException) -> str:

@@ -48,7 +48,7 @@ from factory.errors import LedgerError
 from factory.ledger import sealing
 from factory.ledger.durable import make_folder, sync
 from factory.ledger.lock import Lock
-from factory.ledger.records import MARK, Record, frame, unframe
+from factory.ledger.records import MARK, Record, frame, leads, unframe
 from factory.ledger.segments import HEAD, Segment, current, listing, refuse_damage, scan, start
 
 __all__ = ["SEGMENT_BYTES", "Ledger", "listing", "scan"]
@@ -246,13 +246,20 @@ def _write_all(fd: int, data: bytes | bytearray) -> None:
 
 
 def _cut(log: Path) -> None:
-    """Cut a torn tail off a log, keeping the bytes beside it."""
+    """Cut a torn tail off a log, keeping the bytes beside it.
+
+    Where the tear parts two records that belong together, the first one goes too.
+    """
     data = log.read_bytes()
-    begin = start(log, data)
-    good = max((end for _, end in unframe(data, begin)), default=begin)
-    if good == len(data):
+    good = whole = start(log, data)
+    for record, end in unframe(data, good):
+        whole = end
+        if not leads(record):
+            good = end
+    if whole < len(data):
+        refuse_damage(log, data, whole, live=True)
+    elif good == whole or data.endswith(MARK):
         return
-    refuse_damage(log, data, good, live=True)
     _keep(log, data[good:])
     with log.open("r+b") as file:
         file.truncate(good)

@@ -3,13 +3,13 @@
 The lock is a file created exclusively; it names host, process and that process's start time. No
 byte-range locks (NFS and Lustre mounts often lack them). A lock is stale when its process is gone
 or a zombie (same host), when its heartbeat has stopped for `STALE_S` by the file server's own clock
-(other host), or when it names no process. Clocks may jump, so a silence is confirmed by watching
-for `WATCH_BEATS` heartbeats that none comes. The file appears with its content (written aside, then
-linked), so it is never half-written; a random nonce tells one lock from the next, and what turns
-out not to be the lock that was judged stale is put back. A writer on another host that is suspended
-for longer than `STALE_S` and wakes up finds at its next heartbeat that another one holds the lock
-(`check`); until then, ten seconds at most, both may write. Not covered: a third process that takes
-the lock in the instant between taking aside and putting back.
+(other host, or another container on this one), or when it names no process. Clocks may jump, so a
+silence is confirmed by watching for `WATCH_BEATS` heartbeats that none comes. The file appears with
+its content (written aside, then linked), so it is never half-written; a random nonce tells one lock
+from the next, and what turns out not to be the lock that was judged stale is put back. A writer on
+another host that is suspended for longer than `STALE_S` and wakes up finds at its next heartbeat
+that another one holds the lock (`check`); until then, ten seconds at most, both may write. Not
+covered: a third process that takes the lock in the instant between taking aside and putting back.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Lock:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "start": _start(os.getpid()),
+            "pids": _numbering(),
             "nonce": self._nonce,
         }
         self._content = json.dumps(owner).encode()
@@ -194,7 +195,17 @@ def _alive(owner: dict[str, Any], silent_s: float) -> bool:
 
 
 def _is_local(owner: dict[str, Any]) -> bool:
-    return bool(owner["host"] == socket.gethostname() and owner["start"])
+    """Whether its number means a process of ours: containers on one host may share its name."""
+    alike = owner.get("pids", _numbering()) == _numbering()
+    return bool(owner["host"] == socket.gethostname() and owner["start"] and alike)
+
+
+def _numbering() -> str:
+    """Names the namespace in which process numbers count; empty where the system has none."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _start(pid: int) -> str:

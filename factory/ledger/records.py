@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from factory.ledger.references import reference
 from factory.scheduling.pool import Census, Sums
 from factory.types import Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
 
@@ -117,6 +118,17 @@ Record = (
     Problem | Partial | Rollout | Verdict | Closed | Reject | Census | Audit | Reopened | Worked
 )
 
+
+def leads(record: Record) -> bool:
+    """Whether the next record completes it: the reject of a closing, the audit of a rollout's end.
+
+    Both are appended together, this one first; by itself it says something that did not happen.
+    """
+    if isinstance(record, Reject):
+        return record.rule in ("set_aside", "refused")
+    return isinstance(record, Audit)
+
+
 # The position is the kind's number on disk: append only.
 KINDS: tuple[type[Any], ...] = (
     Problem,
@@ -160,7 +172,7 @@ SEALED = pa.schema(
         ("correct", pa.int32()),  # of a closed or reopened problem, as what follows
         ("failed", pa.int32()),
         ("ended", pa.int32()),
-        ("tokens", pa.int64()),  # of a `worked`: its milliseconds
+        ("tokens", pa.int64()),  # of a `worked`: its milliseconds; of a problem: `references`
         ("right_tokens", pa.int64()),
         ("data", pa.string()),
     ]
@@ -304,7 +316,7 @@ def _cells(record: Record) -> tuple[Any, ...]:
         case Partial(problem_id=pid, index=index):
             return ("partial", pid, index, *[None] * 13)
         case Problem(id=pid, source=source):
-            return ("problem", pid, *[None] * 7, source, *[None] * 6)
+            return ("problem", pid, *[None] * 7, source, *[None] * 4, reference(record), None)
         case Closed(problem_id=pid, rule=rule):
             return ("closed", pid, *[None] * 6, rule, None, None, *astuple(record.sums))
         case Reopened(problem_id=pid, rule=rule, source=source, row=row):

@@ -1,6 +1,6 @@
 """How a run stands, read from its ledger: what is finished, what is open, what is next.
 
-Memory: the open problems with their unjudged rollouts, and some tens of bytes per finished problem
+Memory: the open problems with their unjudged rollouts, and some tens of bytes per problem
 or row set aside, however much was sampled. A ledger is read in two passes: the first takes the
 small columns alone, which say what is finished; the second reads the records of open problems,
 from the file on in which the first of them was admitted. So the texts of finished problems are
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from factory.ledger.ids import ForeignId, Ids, Numbers, isin, joined, numbers
 from factory.ledger.records import SMALL, Closed, Partial, Record, Reopened, Worked
+from factory.ledger.references import References
 from factory.ledger.segments import Log, scan, walk
 from factory.ledger.unfinished import OpenProblem
 from factory.report.counts import Counts
@@ -47,7 +48,11 @@ class Standing:
     closed: Ids = field(default_factory=Ids)
     """Ids of problems that were ever finished: what was reopened is in `open` too."""
     rejects: Ids = field(default_factory=Ids)
-    """Digests of everything already set aside: by source, row and rule."""
+    """Digests of every reject on record: by source, row and rule."""
+    references: References = field(default_factory=References)
+    """What verdicts on the problems go by."""
+    disputed: set[str] = field(default_factory=set)
+    """Problems of which the sources hold another answer too."""
     counts: Counts = field(default_factory=Counts)
     pool: Pool = field(default_factory=Pool)
     """The last census, and the sums over finished problems."""
@@ -62,7 +67,10 @@ class Standing:
         self.counts.add(record)
         match record:
             case Reject():
-                self.rejects.add(_digest(record.source, record.row, record.rule))
+                self._add_reject(record.source, record.row, record.rule, record.problem_id)
+            case Problem():
+                self.references.add(record)  # first: another thread asks what is known
+                self.follow(record)
             case Closed():
                 self.pool.add(record.sums)
                 self.follow(record)
@@ -73,6 +81,11 @@ class Standing:
                 self.pool.work(record.gpu_ms / 1000)
             case _:
                 self.follow(record)
+
+    def _add_reject(self, source: str, row: str, rule: str, problem_id: str | None) -> None:
+        self.rejects.add(_digest(source, row, rule))
+        if rule == "conflicting_answer" and problem_id is not None:
+            self.disputed.add(problem_id)
 
     def follow(self, record: Record) -> None:
         """What a record says beyond the sums over all of them."""
@@ -140,8 +153,9 @@ def _read_columns(folder: Path) -> Standing:
         admissions.add(number, standing.records, table)
         standing.records += table.num_rows
         standing.counts.add_small(table)
-        for source, row, rule in rows_of(table, "reject", ["source", "row", "rule"]):
-            standing.rejects.add(_digest(source, row, rule))
+        for reject in rows_of(table, "reject", ["source", "row", "rule", "problem_id"]):
+            standing._add_reject(*reject)
+        standing.references.update(table.filter(pc.equal(table["kind"], "problem")))
         _add_closings(standing.pool, table)
         for row in rows_of(table, "reopened", _SUMS):
             standing.pool.remove(Sums(**dict(zip(_SUMS, row, strict=True))))

@@ -7,7 +7,8 @@ It reads requests on stdin and answers each in turn, both as a 4-byte length and
     {"op": "verify", "verifier": ..., "problem": ..., "completion": ...}  ->  the judgement
     {"op": "check", "verifier": ..., "problem": ...}               ->  {"reason": str | null}
 
-What a verifier raises is an answer as well: {"raised": "TypeError: ..."}. The channel is moved to
+What a verifier raises is an answer as well: {"raised": "TypeError: ..."}, with `exhausted` where
+this process should not go on, and `again` where another one may do better. The channel is moved to
 private descriptors first, so nothing that a verifier or a library prints can forge an answer.
 
 This bounds time and memory and keeps secrets out of reach of an accident. It is no jail: what a
@@ -23,9 +24,11 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from typing import Any, BinaryIO
 
 from factory import plugins, sandbox
+from factory.errors import SandboxError
 from factory.types import Completion, Judgement, Outcome, Problem
 
 _PR_SET_PDEATHSIG = 1
@@ -55,8 +58,12 @@ def main() -> None:
     versions = {name: v.version for name, v in verifiers.items()}
     limits = {name: getattr(v, "limit_s", 0.0) for name, v in verifiers.items()}
     _write(answers, {"versions": versions, "limits": limits})
+    own = os.getpid()
     while (request := _read(requests)) is not None:
-        _write(answers, _answer(verifiers, request))
+        answer = _answer(verifiers, request)
+        if os.getpid() != own:
+            os._exit(0)  # a verifier has forked: its other half is to answer, and it alone
+        _write(answers, answer)
 
 
 def _private_channel() -> tuple[BinaryIO, BinaryIO]:
@@ -95,14 +102,14 @@ def _write(stream: BinaryIO, answer: dict[str, Any]) -> None:
 
 
 def _answer(verifiers: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    verifier = verifiers[request["verifier"]]
     try:
-        verifier = verifiers[request["verifier"]]
         problem = Problem(
             **{**request["problem"], "messages": tuple(request["problem"]["messages"])}
         )
         if request["op"] == "check":
             return {"reason": _check(verifier, problem)}
-        judgement: Judgement = verifier.verify(problem, Completion(**request["completion"]))
+        judgement = _verify(verifier, problem, Completion(**request["completion"]))
         return {
             "outcome": judgement.outcome.value,
             "extracted": judgement.extracted and judgement.extracted[:MAX_EXTRACTED],
@@ -112,8 +119,42 @@ def _answer(verifiers: dict[str, Any], request: dict[str, Any]) -> dict[str, Any
         }
     except MemoryError:
         return {"raised": "MemoryError: out of memory", "exhausted": True}
+    except SandboxError as error:
+        return {"raised": f"SandboxError: {error}"[:MAX_DETAIL], "exhausted": True, "again": True}
     except BaseException as error:  # SystemExit and KeyboardInterrupt are a verifier's fault too
-        return {"raised": f"{type(error).__name__}: {error}"[:MAX_DETAIL]}
+        where = _where(verifier, error)
+        return {"raised": f"{type(error).__name__}: {error}"[: MAX_DETAIL - len(where)] + where}
+
+
+def _where(verifier: Any, error: BaseException) -> str:
+    """` (math.py:41)`: the innermost frame in the verifier's file or one beside it."""
+    own = getattr(sys.modules.get(type(verifier).__module__), "__file__", None)
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        folder, name = os.path.split(frame.f_code.co_filename)
+        if own and folder == os.path.dirname(own):
+            where = f" ({name}:{line})"
+    return where
+
+
+def _verify(verifier: Any, problem: Problem, completion: Completion) -> Judgement:
+    """The judgement.
+
+    Raises:
+        TypeError: it is none: types are checked by nobody else.
+    """
+    judgement = verifier.verify(problem, completion)
+    if not isinstance(judgement, Judgement):
+        what = "None" if judgement is None else f"a {type(judgement).__name__}"
+        raise TypeError(f"`verify` returned {what}, a Judgement is wanted")
+    for name, kinds, wanted in (
+        ("outcome", Outcome, "an Outcome"),
+        ("extracted", str | None, "a text or None"),
+        ("detail", str, "a text"),
+    ):
+        if not isinstance(value := getattr(judgement, name), kinds):
+            raise TypeError(f"`{name}` is a {type(value).__name__}, not {wanted}")
+    return judgement
 
 
 def _check(verifier: Any, problem: Problem) -> str | None:
@@ -122,7 +163,7 @@ def _check(verifier: Any, problem: Problem) -> str | None:
         reference = verifier.reference(problem)
     except ValueError as error:
         return f"cannot be verified: {error}"
-    judgement = verifier.verify(problem, Completion(text=reference))
+    judgement = _verify(verifier, problem, Completion(text=reference))
     if judgement.outcome is not Outcome.CORRECT:
         return f"the reference is judged {judgement.outcome}: {judgement.detail}"
     seen: set[str] = set()
@@ -130,7 +171,7 @@ def _check(verifier: Any, problem: Problem) -> str | None:
         if text in seen or len(seen) == PERTURBATIONS:
             continue
         seen.add(text)
-        if verifier.verify(problem, Completion(text=text)).outcome is Outcome.CORRECT:
+        if _verify(verifier, problem, Completion(text=text)).outcome is Outcome.CORRECT:
             return f"a perturbed reference is judged correct: {text[-200:]!r}"
     return None
 

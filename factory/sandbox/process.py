@@ -45,6 +45,11 @@ class Reply:
     """How the worker ended, where it did."""
     seconds: float = 0.0
 
+    @property
+    def again(self) -> bool:
+        """Whether another try may come to more."""
+        return bool(self.fault or (self.answer or {}).get("again"))
+
 
 class Interrupted(Exception):
     """`Worker.interrupt` was called: the jobs are not done."""
@@ -55,7 +60,7 @@ class _Died(Exception):
 
 
 class _Spent(Exception):
-    """The worker answered, but should not go on: it ran out of memory."""
+    """The worker answered, but should not go on: out of memory, or its sandbox failed it."""
 
 
 @dataclass(slots=True)
@@ -99,8 +104,14 @@ class _Channel:
             raise _Died
         if len(self.incoming) < 4 + size:
             return None
-        answer: dict[str, Any] = json.loads(bytes(self.incoming[4 : 4 + size]))
+        body = bytes(self.incoming[4 : 4 + size])
         del self.incoming[: 4 + size]
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            raise _Died from None
+        if not isinstance(answer, dict):
+            raise _Died
         return answer
 
     def kill(self, grace_s: float = 0.0) -> str:
@@ -175,7 +186,11 @@ class Worker:
             return
         self.close()
         keys = sorted(_named_keys(self._setup["verifiers"]))
-        self._channel = channel = _spawner.submit(_spawn, keys).result()
+        try:
+            self._channel = channel = _spawner.submit(_spawn, keys).result()
+        except OSError as error:  # no room for a process: nothing that a job could help
+            why = error.strerror or error
+            raise SandboxError(f"the verifier process did not start: {why}") from error
         channel.send(json.dumps(self._setup).encode())
         answer = self._await_start(channel)
         if "failed" in answer:
@@ -228,6 +243,9 @@ class Worker:
                 detail = f"the verifier process {self._channel.kill(grace_s=1.0)}"
                 self._channel = None
                 replies[flying.popleft()] = Reply(fault="crash", detail=detail)
+            except BaseException:
+                self.close()  # answers on their way would be taken for those of the next jobs
+                raise
             todo.extendleft(reversed(flying))
             if self._channel is not None and self._channel.served >= self._recycle_after:
                 self.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from factory.errors import SandboxError
 from factory.types import Completion, Judgement, Outcome, Problem
 
 
@@ -53,6 +54,18 @@ class Verifier:
                 return Judgement(outcome=Outcome.CORRECT, extracted="x" * 10**7, detail="y" * 10**7)
             case "nan" | "2.0" | "-0.5":
                 return Judgement(outcome=Outcome.CORRECT, reward=float(completion.text))
+            case "list":
+                return Judgement(outcome=Outcome.CORRECT, extracted=["a"])  # type: ignore[arg-type]
+            case "bytes":
+                return Judgement(outcome=Outcome.CORRECT, detail=b"a")  # type: ignore[arg-type]
+            case "word":
+                return Judgement(outcome="correct")  # type: ignore[arg-type]
+            case "nothing":
+                return None  # type: ignore[return-value]
+            case "no box":
+                raise SandboxError(f"process {os.getpid()} has no sandbox")
+            case "fork":
+                os.fork()  # and both go on
             case "unsure":
                 return Judgement(outcome=Outcome.UNSURE, reward=0.5, detail="who knows")
         correct = completion.text == problem.answer
