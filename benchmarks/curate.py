@@ -43,6 +43,7 @@ from factory.curation.groups import Range
 from factory.curation.parts import Part, Plan
 from factory.ledger import Ledger
 from factory.ledger.records import Record
+from factory.quiet import QUIET
 from factory.shards import Origin
 from factory.traces import TraceOptions
 from factory.types import Completion, Outcome, Problem, Rollout, Sampling, Verdict, problem_id
@@ -186,7 +187,8 @@ def marked(made: Iterable[Part]) -> Iterator[Part]:
 def measure(way: str, ledger: Path) -> dict[str, Any]:
     """What a curation did, and the most memory that it and all it started had, as it went on."""
     words = [sys.executable, "-m", "benchmarks.curate", "--child", way, "--place", str(ledger)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, **QUIET}  # as the command line has it
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
     peak, spent, lines, course = 0, dict[int, float](), deque[str](), []
     reader = Thread(target=lambda: lines.extend(process.stdout or ()))
     reader.start()

@@ -1,6 +1,6 @@
 """The published dataset in every trainer that can be had here: what ran, and what came of it.
 
-    python -m benchmarks.trainers [--dataset docs/quickstart-dataset] [--steps 6]
+    python -m benchmarks.trainers [--dataset docs/quickstart-dataset] [--steps 60]
                                   [--out docs/trainers.md] [--json]
 
 Runs the tests in `tests/trainers` on that dataset, on the CPU with the tiny model: TRL trains,
@@ -26,19 +26,20 @@ HEAD = """\
 
 What trainers did with `{dataset}`, published to the Hub double of the tests as `me/traces`, on a
 CPU with `data/tiny_model`. Made by `python -m benchmarks.trainers`: the tests in `tests/trainers`
-on that dataset, with {steps} steps, enough to see that it trains and not that it learns. TRL
-trains; its SFT takes the loss over question and reply, and the tiny model has only ever learnt
-replies, so that it starts high. Of axolotl, LLaMA-Factory and verl the loaders run, in the
-versions of `constraints/loaders.txt`, under the settings of the dataset card. verl's rewards are
-those of a right and a wrong answer to the first problem, by this package's verifiers.
+on that dataset, with {steps} steps: enough to see that it trains, not what it learns. TRL
+trains; losses are means over the first and the last sixth of the steps, and its SFT takes the loss
+over question and reply, where the tiny model has only ever learnt replies. Of axolotl,
+LLaMA-Factory and verl the loaders run, in the versions of `constraints/loaders.txt`, under the
+settings of the dataset card. verl's rewards are those of a right and a wrong answer to the first
+problem, by this package's verifiers.
 
 {table}
 
 NeMo-RL, open-instruct and prime-rl cannot be installed from a package index (NeMo-RL's package
 there is empty), so nothing of theirs ran. The rows are held against what NeMo-RL
-(`docs/guides/sft.md`, `oai_format_dataset.py`) and open-instruct (`docs/algorithms/finetune.md`)
-document, in `tests/trainers/test_documents.py`; prime-rl reads `messages` as TRL does, and is not
-tested.
+(`docs/guides/sft.md`, `oai_format_dataset.py`), open-instruct (`docs/algorithms/finetune.md`) and
+prime-rl (`docs/training.md`, `trainer/sft/data.py`) document, in
+`tests/trainers/test_documents.py`.
 
 ## Commands
 """
@@ -47,7 +48,7 @@ tested.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--dataset", type=Path, default=Path("docs/quickstart-dataset"))
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--out", type=Path, help="write the table there, as Markdown")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()

@@ -7,11 +7,15 @@ from collections.abc import Iterable
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
-    """A table; the word "None." where there is nothing to show."""
-    lines = [_cells(row) for row in rows]
-    if not lines:
+    """A table, its whole numbers to the right; the word "None." where there is nothing to show."""
+    listed = list(rows)
+    if not listed:
         return "None."
-    return "\n".join([_cells(header), _cells(("---",) * len(header)), *lines])
+    numbers = [
+        all(isinstance(value, int) for value in column) for column in zip(*listed, strict=True)
+    ]
+    rule = ["--:" if right else "---" for right in numbers]
+    return "\n".join(map(_cells, [header, rule, *listed]))
 
 
 def line(text: str) -> str:

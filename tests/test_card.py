@@ -150,6 +150,48 @@ def test_what_is_not_there_is_not_spoken_of():
     assert "sft" in text
 
 
+def test_what_was_not_checked_is_said():
+    for personal, told in [((), True), (("email",), False)]:
+        options = TraceOptions(quality=Quality(personal=personal))
+        text = card_text(replace(FACTS, options=options))
+        limits = text.partition("\n## Limits\n")[2].partition("\n## ")[0]
+        assert "- Verified is the final answer. The reasoning before it was not" in limits
+        assert "pass@1" in limits
+        assert ("- Personal data were not looked for." in limits) is told
+
+
+@pytest.mark.parametrize(
+    ("right", "rows", "says"),
+    [
+        (784, 3070, "784 right rows and 2,286 wrong ones.* `desirable_weight` .*at 2.9"),
+        (300, 400, "300 right rows and 100 wrong ones.* `undesirable_weight` .*at 3\\."),
+    ],
+)
+def test_the_card_says_how_uneven_the_labels_are(right, rows, says):
+    counts = replace(COUNTS, accepted=right)
+    facts = replace(FACTS, counts=counts, configs=CONFIGS, rows={"unpaired": rows})
+    assert re.search(says, card_text(facts))
+
+
+def test_the_filter_for_tasks_takes_those_that_teach():
+    (code,) = re.findall(r"`rl\.filter\((.*)\)`", card_text(replace(FACTS, configs=CONFIGS)))
+    keeps = eval(code)
+    rates = [None, 0.0, 0.25, 1.0]
+    assert [rate for rate in rates if keeps({"pass_rate": rate})] == [0.25]
+
+
+def test_parts_that_are_not_there_leave_no_hole():
+    facts = replace(FACTS, counts=replace(COUNTS, barred={}), about=replace(ABOUT, recipe=""))
+    for one in (FACTS, facts):
+        assert "\n\n\n" not in card_text(one)
+
+
+def test_whole_numbers_stand_to_the_right():
+    lines = card_text(FACTS).splitlines()
+    assert lines[lines.index("| outcome | rollouts |") + 1] == "| --- | --: |"
+    assert lines[lines.index("| package | version |") + 1] == "| --- | --- |"
+
+
 def test_plots_stand_in_the_card():
     text = card_text(replace(FACTS, plots={"A  title": "plots/a.svg"}))
     assert "![A title](plots/a.svg)" in text

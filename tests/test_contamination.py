@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import planted
-from factory import feed
+from benchmarks import _planted
+from factory import contamination, feed
 from factory.contamination import (
     Decontamination,
     EvalSet,
@@ -154,7 +154,7 @@ def test_an_item_itself_is_always_found(text):
 
 def test_an_item_itself_is_found_among_any_number_of_its_kind():
     rng = random.Random(3)
-    texts = [planted.contest(rng, rng) for _ in range(400)]
+    texts = [_planted.contest(rng, rng) for _ in range(400)]
     at = index(*texts)
     for number, text in enumerate(texts, 1):
         assert str(number) in {hit.row for hit in at.hits(text) if hit.method != "variant"}
@@ -236,7 +236,7 @@ def test_hits_are_the_same_in_every_process():
 
 
 def test_planted_copies_are_found_and_clean_problems_pass():
-    made = planted.corpus(101, 40)
+    made = _planted.corpus(101, 40)
     at = index(*made.items)
     caught = {kind: [_caught(at, t) for t in texts] for kind, texts in made.copies.items()}
     dropped = {kind: [_caught(at, t) for t in texts] for kind, texts in made.clean.items()}
@@ -357,6 +357,14 @@ def test_a_hole_in_a_set_is_an_error(tmp_path, content, column, message):
         load(spec_of(path, column=column))
 
 
+def test_a_row_of_an_evaluation_set_that_is_no_question_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(contamination, "LONGEST_ITEM", 1000)
+    path = tmp_path / "e.jsonl"
+    write(path, [{"problem": "word " * 200}, {"problem": "word " * 201}])
+    with pytest.raises(SourceError, match=r"'mine'.*row 2: column 'problem'.* 1005 .*most 1000"):
+        load(spec_of(path))
+
+
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(SourceError, match=r"none\.jsonl"):
         load(spec_of(tmp_path / "none.jsonl"))
@@ -474,7 +482,7 @@ def test_the_tail_is_a_share(number, share):
 
 
 def test_planted_copies_of_other_kinds_are_found_too():
-    made = planted.corpus(202, 20, kind=planted.HELD_OUT)
+    made = _planted.corpus(202, 20, kind=_planted.HELD_OUT)
     at = index(*made.items)
     caught = [_caught(at, text) for texts in made.copies.values() for text in texts]
     dropped = [_caught(at, text) for texts in made.clean.values() for text in texts]

@@ -235,6 +235,26 @@ def test_what_a_kill_left_behind_is_cleaned_up(tmp_path, step):
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_others_put_into_the_folder_stays_there(tmp_path, killed):
+    """Also where an earlier curation was killed after it had put the new folder in place."""
+    folder = tmp_path / "dataset"
+    run(make_groups(2), folder, configs=["all", "rl"])
+    put = folder if not killed else tmp_path / ".dataset.old"
+    (put / ".cache").mkdir(parents=True)
+    (put / ".cache" / "upload").write_text("going on", encoding="utf-8")
+    (put / "NOTES.md").write_text("mine", encoding="utf-8")
+    (put / "rl").mkdir(exist_ok=True)
+    result = run(make_groups(3), folder, configs=["all"])
+    assert (folder / "NOTES.md").read_text(encoding="utf-8") == "mine"
+    assert (folder / ".cache" / "upload").read_text(encoding="utf-8") == "going on"
+    assert not (folder / "rl").exists(), "a config that is no longer asked for is ours"
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+    assert {shard.path for shard in result.shards} == {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")
+    }
+
+
 def test_a_dataset_behind_a_link_stays_behind_it(tmp_path):
     (tmp_path / "big" / "disk").mkdir(parents=True)
     (tmp_path / "dataset").symlink_to(tmp_path / "big" / "disk")

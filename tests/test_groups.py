@@ -8,7 +8,10 @@ import zlib
 from array import array
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from factory.curation import groups
 from factory.errors import LedgerError
@@ -158,6 +161,13 @@ def test_one_problem_larger_than_a_range_file_is_not_spread_for_ever(tmp_path, m
     write(tmp_path / "more", problems=2, per_problem=300)
     assert len(list(groups.read(tmp_path / "more", bucket_bytes=100))) == 2
     assert counts == [2]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 300) | st.integers(0, 2**64 - 1), max_size=60))
+def test_the_first_places_are_those_where_an_id_was_not_seen_before(ids):
+    expected = [place for place, id in enumerate(ids) if id not in ids[:place]]
+    assert groups._first(np.array(ids, dtype=np.uint64)).tolist() == expected
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1000])

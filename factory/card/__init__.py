@@ -3,8 +3,9 @@
     facts.py     what it is written from      header.py   the YAML
     use.py       configs, trainers, columns   numbers.py  figures and plots
     left_out.py  rules and what they cost     making.py   sources, settings, licence
+    limits.py    what the figures do not say
 
-Each of the last four gives some of the parts that are set into the page here.
+Each of the last five gives some of the parts that are set into the page here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from string import Template
 
-from factory.card import left_out, making, numbers, use
+from factory.card import left_out, limits, making, numbers, use
 from factory.card.facts import PLACEHOLDER, About, CardFacts, Counts
 from factory.card.header import header_data, size_category
 from factory.markdown import line
@@ -53,13 +54,9 @@ from datasets import load_dataset
 $loads
 ```
 
-$steps
-
-## Numbers
+${notes}## Numbers
 
 $numbers
-
-$plots
 
 $outcomes
 
@@ -72,17 +69,15 @@ $verifiers
 A verdict of `unsure`, `timeout` or `error` means that the checker could not tell: such a rollout \
 counts neither as right nor as wrong, and is in no config that one trains on.
 
+## Limits
+
+$limits
+
 ## What was left out
 
 Correct rollouts that are not in `default`, by the first rule that they break:
 
-$dropped
-
-$withheld
-
-$barred
-
-$aborts
+$left_out
 
 ### Repeats
 
@@ -108,9 +103,7 @@ $sampling
 
 $prompt
 
-$recipe
-
-$versions
+${recipe}$versions
 
 ## Training on it
 
@@ -146,6 +139,7 @@ def _parts(facts: CardFacts) -> dict[str, str]:
         "model": line(facts.about.model),
         **use.section(facts),
         **numbers.section(facts),
+        **limits.section(facts),
         **left_out.section(facts),
         **making.section(facts),
     }

@@ -40,7 +40,7 @@ class About:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Package -> version."""
     rejects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Source -> rule -> rows set aside on the way in."""
+    """Source -> rule -> rows rejected on the way in, and problems given up."""
     near_duplicates: float | None = None
     """Jaccard index from which on a problem was set aside as a repeat; None: only equal ones."""
     eval_sets: Mapping[str, str] = field(default_factory=dict)

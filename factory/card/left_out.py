@@ -22,7 +22,7 @@ SET_ASIDE = {
     "too_long": "longer than `intake.max_prompt_chars`",
     "duplicate": "the question of an earlier row, and its answer",
     "conflicting_answer": "the question of an earlier row with another answer: one of them is "
-    "wrong, or both are",
+    "wrong, or both are, so that none is published",
     "duplicate_id": "the id of an earlier row of this source",
     "near_duplicate": "nearly the words of an earlier question, with the same numbers",
     "unknown_verifier": "it names a verifier that the recipe does not have",
@@ -45,17 +45,20 @@ NEVER_CLEAN = (
 def section(facts: CardFacts) -> dict[str, str]:
     """The parts of the card about what was left out."""
     return {
-        "dropped": table(("rule", "meaning", "rollouts", "tokens"), _dropped(facts)),
-        "withheld": _withheld(facts),
-        "barred": _barred(facts),
-        "aborts": _aborts(facts.about),
+        "left_out": "\n\n".join(
+            filter(None, [_dropped(facts), _withheld(facts), _barred(facts), _aborts(facts.about)])
+        ),
         "repeats": table(("among", "compared by", "rule", "left out"), _repeats(facts)),
         "decontamination": _decontamination(facts),
         "rejects": table(("source", "rule", "meaning", "rows"), _rejects(facts.about)),
     }
 
 
-def _dropped(facts: CardFacts) -> Iterator[tuple[object, ...]]:
+def _dropped(facts: CardFacts) -> str:
+    return table(("rule", "meaning", "rollouts", "tokens"), _rules(facts))
+
+
+def _rules(facts: CardFacts) -> Iterator[tuple[object, ...]]:
     """Rules that were at work, those without a find too: so much was looked for."""
     counts = facts.counts
     at_work = [*quality.at_work(facts.options.quality), "bad_reward", *distinct.MEANINGS]

@@ -13,10 +13,22 @@ def section(facts: CardFacts) -> dict[str, str]:
         "sources": "\n".join(f"- {line(source)}" for source in about.sources) or "- not recorded",
         "sampling": table(("parameter", "value"), about.sampling.items()),
         "prompt": _prompt(about),
-        "recipe": f"Recipe:\n\n{fence(about.recipe, 'yaml')}" if about.recipe else "",
+        "recipe": _recipe(about),
         "versions": table(("package", "version"), about.versions.items()),
         "licence": f"`{about.license}`. The licences of the teacher and of the sources apply.",
     }
+
+
+def _recipe(about: About) -> str:
+    """Folded up, since it is long."""
+    if not about.recipe:
+        return ""
+    head = (
+        "`recipe.yaml`, beside this card, is what `factory run` was given; `manifest.json` has the "
+        "figures, and the SHA-256 of every shard."
+    )
+    code = fence(about.recipe, "yaml")
+    return f"{head}\n\n<details><summary>Recipe</summary>\n\n{code}\n\n</details>\n\n"
 
 
 def _prompt(about: About) -> str:

@@ -10,8 +10,12 @@ def section(facts: CardFacts) -> dict[str, str]:
     """The parts of the card that hold figures."""
     counts = facts.counts
     return {
-        "numbers": table(("", "count"), _numbers(counts)),
-        "plots": "\n\n".join(image(title, path) for title, path in facts.plots.items()),
+        "numbers": "\n\n".join(
+            [
+                table(("", "count"), _numbers(counts)),
+                *(image(title, path) for title, path in facts.plots.items()),
+            ]
+        ),
         "outcomes": table(("outcome", "rollouts"), counts.outcomes.items()),
         "domains": table(("domain", "problems", "solved", "traces"), _domains(counts)),
         "verifiers": table(("verifier", "correct", "judged", "could not tell"), _judges(counts)),

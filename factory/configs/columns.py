@@ -80,4 +80,4 @@ def kind(of: pa.DataType) -> str:
         return f"list of {kind(of.value_type)}"
     if pa.types.is_struct(of):
         return "{" + ", ".join(field.name for field in of) + "}"
-    return str(of)
+    return "float32" if pa.types.is_float32(of) else str(of)  # Arrow says float

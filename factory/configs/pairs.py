@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from factory import public
 from factory.configs.evidence import text_of, wrong
 from factory.shards import MESSAGES, Config, Origin, trace_uuid
 from factory.traces import Selection, TraceOptions
@@ -124,7 +125,7 @@ def _reply(trace: Trace) -> list[Message]:
 
 def _shared(trace: Trace, origin: Origin) -> dict[str, Any]:
     return {
-        "source": trace.problem.source,
+        "source": public.name(trace.problem.source),
         "domain": trace.problem.domain,
         "model": trace.rollout.model,
         "verifier": trace.verdict.verifier,

@@ -26,6 +26,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from factory import public
 from factory.shards import Config, Origin
 from factory.traces import Selection, TraceOptions, take_apart
 from factory.types import Outcome, Trace
@@ -143,7 +144,7 @@ def _rows(selection: Selection, origin: Origin, options: TraceOptions) -> Iterat
             "labels": [step.right > 0 for step in path],
             "values": [step.right / step.rollouts for step in path],
             "rollouts": [step.rollouts for step in path],
-            "source": problem.source,
+            "source": public.name(problem.source),
             "domain": problem.domain,
             "model": traces[0].rollout.model,
             "license": origin.license,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from factory import public
 from factory.shards import MESSAGES, Config, Origin, to_json
 from factory.traces import Selection, TraceOptions
 
@@ -40,7 +41,7 @@ def _rows(selection: Selection, origin: Origin, options: TraceOptions) -> Iterat
     problem = selection.all[0].problem
     verifier = _verifier(selection, origin)
     yield {
-        "data_source": problem.source,
+        "data_source": public.name(problem.source),
         "prompt": list(origin.ask(problem)),
         "ability": problem.domain,
         "reward_model": {"style": "rule", "ground_truth": problem.answer or ""},

@@ -1,8 +1,9 @@
 """How the trainers take the published configs: the snippets of the card.
 
 What stands under TRL is run as it is in the tests. axolotl, LLaMA-Factory and verl load the rows
-there by their own loaders, as their commands would. NeMo-RL (`docs/guides`) and open-instruct
-(`docs/algorithms`), which no package index offers, are held against what they document.
+there by their own loaders, as their commands would. NeMo-RL (`docs/guides`), open-instruct
+(`docs/algorithms`) and prime-rl (`docs/training.md`), which no package index offers, are held
+against what they document.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ _AXOLOTL = "https://github.com/axolotl-ai-cloud/axolotl"
 _VERL = "https://github.com/volcengine/verl"
 _NEMO = "https://github.com/NVIDIA-NeMo/RL"
 _OPEN = "https://github.com/allenai/open-instruct"
+_PRIME = "https://github.com/PrimeIntellect-ai/prime-rl"
 
 PAIRS_AS_JSONL = """\
 from datasets import load_dataset
@@ -269,5 +271,13 @@ SNIPPETS = (
         language="python",
         text=RL_AS_RLVR,
         said="Its own verifiers are named in `dataset`; for those of mathematical answers:",
+    ),
+    Snippet(
+        trainer="prime-rl",
+        url=_PRIME,
+        config="default",
+        language="toml",
+        text='[model]\nname = "$model"\n\n[data]\nname = "$repo"',
+        said="As `sft.toml`, for `uv run sft @ sft.toml`:",
     ),
 )

@@ -30,6 +30,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from factory import public
 from factory.contamination.hits import Item, Mark
 from factory.contamination.overlap import Index
 from factory.contamination.wording import wording
@@ -40,6 +41,8 @@ from factory.sources._row import Row
 from factory.types import Problem, Reject
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+LONGEST_ITEM = 10_000_000
+"""Characters of a question in an evaluation set: its index takes about a hundred bytes for each."""
 
 
 class EvalSet(pydantic.BaseModel):
@@ -56,6 +59,7 @@ class EvalSet(pydantic.BaseModel):
     revision: str | None = None
     """Branch, tag or commit of the Hub dataset; a commit makes the run repeatable."""
     config: str | None = None
+    """Configuration of the Hub dataset."""
     split: str = "test"
     """Of the Hub dataset."""
     column: str = "problem"
@@ -77,7 +81,7 @@ class EvalSet(pydantic.BaseModel):
     def place(self) -> str:
         """Where it is, for the card."""
         if self.hub is None:
-            return f"{self.path}, column {self.column}"
+            return f"{public.name(self.path or '')}, column {self.column}"
         named = ", ".join(filter(None, [self.config, self.split, self.revision]))
         return f"{self.hub} ({named}), column {self.column}"
 
@@ -147,8 +151,9 @@ def load(spec: Decontamination) -> Index:
     """Reads the evaluation sets of a recipe.
 
     Raises:
-        SourceError: a set cannot be read, is empty, or has a row without a question. A hole in
-            the index would let the item through, so there is no going on without it.
+        SourceError: a set cannot be read, is empty, or has a row without a question or with one
+            that is too long. A hole in the index would let the item through, so there is no going
+            on without it.
     """
     return Index(
         (item for one in spec.against for item in _items(one)),
@@ -244,6 +249,11 @@ def _items(one: EvalSet) -> Iterator[Item]:
             raise SourceError(f"{where}: {row.reason}")
         value = row.values.get("prompt")
         text = _text(value)
+        if len(text) > LONGEST_ITEM:
+            raise SourceError(
+                f"{where}: row {row.number}: column {one.column!r} holds {_short(value)} of "
+                f"{len(text)} characters; an item has at most {LONGEST_ITEM}: is this the question?"
+            )
         if not wording(text).words:
             raise SourceError(
                 f"{where}: row {row.number}: column {one.column!r} holds {_short(value)}; "

@@ -15,7 +15,7 @@ from typing import Any
 
 from factory import plots
 from factory.card import About, CardFacts, Counts, write_card
-from factory.configs import chosen
+from factory.configs import CONFIGS, chosen
 from factory.contamination.hits import Mark
 from factory.curation.parquet import ROW_GROUP_BYTES, SHARD_BYTES, ShardWriter, lean
 from factory.curation.parts import Part, Plan, parts
@@ -26,6 +26,8 @@ from factory.traces import Group, TraceOptions
 from factory.types import Shard
 
 NONE: Mapping[str, Mark] = {}
+OWN = {"README.md", "manifest.json", "recipe.yaml", plots.FOLDER, *(c.folder for c in CONFIGS)}
+"""What of a dataset folder is made here, and replaced; whatever else lies there stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +74,11 @@ def write(
 ) -> CurateResult:
     """Writes the dataset of some parts and puts it in the place of an earlier one.
 
-    The folder is complete at every moment: it is built beside its place and renamed. The same
-    groups give the same bytes, however they were parted. A config without rows is not there at
-    all, since it would not load; but `default` is then one shard without rows, and the card says
-    so: were it missing, `load_dataset` would take another config for it.
+    The folder is complete at every moment: it is built beside its place and renamed, and what
+    others have put there is moved into it. The same groups give the same bytes, however they were
+    parted. A config without rows is not there at all, since it would not load; but `default` is
+    then one shard without rows, and the card says so: were it missing, `load_dataset` would take
+    another config for it.
 
     Args:
         made: in the order of publication.
@@ -86,6 +89,8 @@ def write(
     replaced = folder.with_name(f".{folder.name}.old")
     if replaced.exists() and not folder.exists():
         replaced.rename(folder)
+    else:
+        _hand_over(replaced, folder)
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
@@ -97,9 +102,17 @@ def write(
     if folder.exists():
         folder.rename(replaced)
     building.rename(folder)
+    _hand_over(replaced, folder)
     sync(folder.parent)
     shutil.rmtree(replaced, ignore_errors=True)
     return CurateResult(folder=folder, shards=result[0], counts=result[1])
+
+
+def _hand_over(replaced: Path, folder: Path) -> None:
+    """Moves what others have put into a replaced dataset folder to the one in its place."""
+    for path in replaced.iterdir() if replaced.is_dir() else ():
+        if path.name not in OWN and not (folder / path.name).exists():
+            path.rename(folder / path.name)
 
 
 def _build(

@@ -12,8 +12,8 @@ would come to lie everywhere between the old ones, and nearly every byte would t
 Records are spread over so many range files that one fits in memory, and the files are taken in
 order, by one process or several. At most `_BUCKETS` of them are open at once; a file that is still
 too large is spread again, over the ranges within its own. So memory is bounded by `bucket_bytes`
-and by what was sampled for a single problem; and while the records are spread, before a row is
-made, by some twenty bytes for each problem.
+and by what was sampled for a single problem; and before a row is made, by some thirty bytes for
+each problem.
 """
 
 from __future__ import annotations
@@ -88,16 +88,13 @@ class Table:
     path: Path
     count: int
 
-    @classmethod
-    def write(cls, path: Path, rows: NDArray[np.void]) -> Table:
-        path.write_bytes(rows.data)
-        return cls(path=path, count=len(rows))
-
     def places(self, low: int, high: int) -> Places:
         """Those from one place up to another."""
-        ids = self._rows(low, high)["id"]
-        order = np.argsort(ids)
-        return Places(ids=ids[order], order=(order + low).astype(np.uint32))
+        ids = self._rows(low, high)["id"].copy()  # without the clusters
+        order = np.argsort(ids).astype(np.uint32)
+        ids = ids[order]
+        order += np.uint32(low)
+        return Places(ids=ids, order=order)
 
     def clusters(self, low: int, high: int) -> tuple[str, ...]:
         """The id of the first problem of the cluster, for each of them."""
@@ -166,14 +163,18 @@ def ranges(
         yield Range(data=b"".join(map(frame, filter(_wanted, scan(folder)))), clusters=None)
         return
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".groups-") as scratch:
-        known = Table.write(Path(scratch) / "places", locate(folder, spread))
+        known = locate(folder, spread, Path(scratch) / "places")
         bounds, place = (0, known.count), Path(scratch)
         for data, within in _cut(scan(folder), known, buckets, bounds, place, bucket_bytes):
             yield Range(data=data, clusters=known.clusters(*within) if spread else None)
 
 
-def locate(folder: Path, spread: Spread | None) -> NDArray[np.void]:
-    """The problems of a ledger by place and, where `spread` is given, their clusters."""
+def locate(folder: Path, spread: Spread | None, path: Path) -> Table:
+    """The problems of a ledger by place and, where `spread` is given, their clusters.
+
+    Args:
+        path: where the table is written.
+    """
     ids = array("Q")
 
     def questions() -> Iterator[list[str]]:
@@ -189,11 +190,30 @@ def locate(folder: Path, spread: Spread | None) -> NDArray[np.void]:
     else:
         firsts = clusters(spread(sketch, questions()), folder.parent)
     recorded = np.frombuffer(ids, dtype=np.uint64) if ids else np.empty(0, dtype=np.uint64)
-    # A problem that was recorded again, as by a resumed run, keeps its first place.
-    first = np.sort(np.unique(recorded, return_index=True)[1])
-    rows = np.empty(len(first), dtype=_PLACE)
-    rows["id"], rows["cluster"] = recorded[first], recorded[firsts[first]]
-    return rows
+    places = _first(recorded)
+    with path.open("wb") as file:
+        for low in range(0, len(places), _BLOCK):
+            some = places[low : low + _BLOCK]
+            rows = np.empty(len(some), dtype=_PLACE)
+            rows["id"], rows["cluster"] = recorded[some], recorded[firsts[some]]
+            file.write(rows.data)
+    return Table(path=path, count=len(places))
+
+
+def _first(recorded: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Where ids stand for the first time, in order.
+
+    A problem that was recorded again, as by a resumed run, keeps its first place. Ids are hashes:
+    taken by their last byte, only a 256th of them is sorted at a time.
+    """
+    last = recorded.astype(np.uint8)
+    found = []
+    for byte in range(256):
+        here = np.flatnonzero(last == byte).astype(np.uint32)
+        found.append(here[np.unique(recorded[here], return_index=True)[1]])
+    first = np.concatenate(found)
+    first.sort()
+    return first
 
 
 def _problems(folder: Path) -> Iterator[Problem]:

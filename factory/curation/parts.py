@@ -6,7 +6,7 @@ side and taken in order give the dataset that one process gives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from factory.configs import chosen
@@ -29,6 +29,8 @@ class Plan:
     origin: Origin
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """What the evaluation sets say of problems, by id."""
+    disputed: Set[str] = frozenset()
+    """Ids of problems of which the sources hold another answer too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ class _Maker:
         """
         plan, problem = self._plan, group.problem
         try:
-            selection = select(group, plan.options, plan.marks.get(problem.id))
+            mark, disputed = plan.marks.get(problem.id), problem.id in plan.disputed
+            selection = select(group, plan.options, mark, disputed=disputed)
             self._tally.add(group, selection)
             for config in self._configs:
                 for row in config.rows(selection, plan.origin, plan.options):

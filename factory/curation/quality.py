@@ -12,8 +12,7 @@ nothing is deleted from the ledger, and another setting gives another dataset.
     secrets   keys and tokens with a form of their own
     personal  e-mail addresses, phone numbers, payment card numbers
 
-The last two are about every rollout, right or wrong, and about the problem too: what they find is
-in no config (`leak`, `problem_leak`).
+The last two are about every rollout and about the problem: what they find is in no config (`leak`).
 """
 
 from __future__ import annotations
@@ -64,9 +63,11 @@ class Quality(pydantic.BaseModel):
     reasoning: Literal["any", "required", "none"] = "any"
     """Whether a trace must, may or must not think aloud before its answer."""
     min_tokens: int | None = pydantic.Field(None, ge=1)
+    """Generated tokens, reasoning included."""
     max_tokens: int | None = pydantic.Field(None, ge=1)
     """Generated tokens, reasoning included."""
     min_chars: int | None = pydantic.Field(None, ge=1)
+    """Characters of reasoning and reply."""
     max_chars: int | None = pydantic.Field(None, ge=1)
     """Characters of reasoning and reply."""
     max_repetition: float | None = pydantic.Field(0.5, gt=0, le=1)

@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 import shlex
+import tomllib
 
 import datasets
 import pytest
@@ -164,6 +165,30 @@ def test_open_instruct(made, workshop, tmp_path):
         assert row["messages"][-1]["role"] == "user"
         assert isinstance(row["ground_truth"], str)
     assert all("messages" in row for row in rows(made, None, tmp_path))
+
+
+# docs/training.md of prime-rl, "Dataset Format"; its src/prime_rl/trainer/sft/data.py: what it
+# reads of a row beside `messages`, the columns it adds itself, and the roles it knows.
+PRIME_READS = {"tools", "tool_defs", "chat_template_kwargs", "reasoning_effort"}
+PRIME_ADDS = {"__subset", "__split", "__index"}
+PRIME_ROLES = {"system", "user", "assistant", "tool"}
+
+
+def test_prime_rl(made, tmp_path):
+    (text,) = texts("prime-rl", "default", "toml")
+    settings = tomllib.loads(text)
+    assert (set(settings), settings["data"]) == ({"model", "data"}, {"name": "me/traces"})
+    found = datasets.load_dataset(str(made), None, split="train", cache_dir=str(tmp_path))
+    assert "messages" in found.column_names
+    assert not set(found.column_names) & (PRIME_READS | PRIME_ADDS)
+    assert len(found)
+    for row in found:
+        roles = [turn["role"] for turn in row["messages"]]
+        assert set(roles) <= PRIME_ROLES
+        assert roles[-1] == "assistant"
+        # It drops a turn's fields that are null; a turn without content would not be rendered.
+        assert all(isinstance(turn["content"], str) for turn in row["messages"])
+        assert row["messages"][-1]["content"].strip()
 
 
 # What `trl sft`, and trainers like it, take for something else.
