@@ -31,12 +31,14 @@ def problems(
     recipe: Recipe,
     known: Callable[[str], bool] = lambda _: False,
     judge: Judge | None = None,
+    met: Callable[[Problem], None] = lambda _: None,
 ) -> Iterator[Problem | Reject]:
     """Problems of a recipe's sources in their order, references checked, up to its limit.
 
     Args:
         known: ids that are on record already: they count towards the limit and do not come out.
         judge: checks the references; closed at the end.
+        met: is given those problems, as the source has them now.
 
     Raises:
         SourceError: a source cannot be read at all.
@@ -51,6 +53,7 @@ def problems(
                         return
                     taken += 1
                     if known(item.id):
+                        met(item)
                         continue
                 yield item
 
@@ -63,6 +66,17 @@ def candidates(recipe: Recipe) -> Iterator[Problem | Reject]:
     """
     spec = recipe.decontaminate
     return contamination.screen(_read(recipe), contamination.load(spec), spec)
+
+
+def look(recipe: Recipe) -> None:
+    """Whether the sources of a recipe are there, as far as can be told without reading them.
+
+    Raises:
+        SourceError: one is not.
+    """
+    for source in (plugins.build("source", s.name, s.options) for s in recipe.sources):
+        if check := getattr(source, "check", None):
+            check()
 
 
 def make_judge(recipe: Recipe) -> Judge:

@@ -17,7 +17,7 @@ from factory.types import Message, Problem, Reject, problem_id
 ROLES: tuple[str, ...] = ("system", "user", "assistant")
 
 REASON = 300
-"""Longest reason given for setting a row aside: a bad value may be a whole book."""
+"""Longest reason given for rejecting a row: a bad value may be a whole book."""
 
 
 class BadRow(Exception):
@@ -39,7 +39,7 @@ def intake(
     near_duplicates: float | None = 0.8,
     max_prompt_chars: int = 100_000,
 ) -> Iterator[Problem | Reject]:
-    """Turns rows into problems; whatever is set aside comes out as a `Reject` in its place.
+    """Turns rows into problems; whatever is not one comes out as a `Reject` in its place.
 
     Args:
         default_verifier: judges the rows that name none.
@@ -61,7 +61,11 @@ def intake(
                 yield _reject(row, "unreadable", f"{type(error).__name__}: {error}")
                 continue
             repeat = seen.add(problem, own_id=row.own_id is not None)
-            yield _reject(row, repeat.rule, repeat.reason, problem.id) if repeat else problem
+            if repeat is None:
+                yield problem
+                continue
+            against = repeat.of if repeat.rule == "conflicting_answer" else problem.id
+            yield _reject(row, repeat.rule, repeat.reason, against)
 
 
 def read(row: Row, default_verifier: str, max_prompt_chars: int) -> Problem:
@@ -89,6 +93,7 @@ def read(row: Row, default_verifier: str, max_prompt_chars: int) -> Problem:
         spec=spec,
         source=encodable(row.source),
         source_id=row.id,
+        line=row.number,
         domain=label(values.get("domain")),
         metadata=jsonable(row.extra),
     )
@@ -148,13 +153,16 @@ def read_spec(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer_text(value: Any) -> str | None:
-    """The reference answer as text, exactly as it was written; None where there is none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """The reference answer as text, exactly as it was written; None where there is none.
+
+    Infinity and NaN, which are no JSON but which many a library writes, are none.
+    """
+    if isinstance(value, WrittenFloat):
+        return value.text
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, str):
         return encodable(value) if value.strip() else None
-    if isinstance(value, WrittenFloat):
-        return value.text
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, (bool, list, tuple, dict)):
@@ -199,4 +207,11 @@ def encodable(text: str) -> str:
 
 def _reject(row: Row, rule: str, reason: str, problem: str | None = None) -> Reject:
     reason = reason if len(reason) <= REASON else reason[: REASON - 3] + "..."
-    return Reject(source=row.source, row=row.id, rule=rule, reason=reason, problem_id=problem)
+    return Reject(
+        source=row.source,
+        row=row.id,
+        rule=rule,
+        reason=reason,
+        problem_id=problem,
+        line=row.number,
+    )

@@ -45,6 +45,7 @@ from factory.ledger import Ledger
 from factory.ledger.records import Audit, Closed, Partial, Record
 from factory.ledger.standing import Standing
 from factory.ledger.unfinished import OpenProblem
+from factory.policies import budgets
 from factory.recipe import Recipe
 from factory.report.progress import Display
 from factory.scheduling import events as ev
@@ -80,9 +81,8 @@ class Driver:
         self._crew = crew
         self._display = display
         policy = plugins.build("policy", recipe.policy.name, recipe.policy.options)
-        metered = getattr(policy, "gpu_hours", None) is not None
         engine = plugins.build("engine", recipe.engine.name, recipe.engine.options)
-        self._meter = Meter(engine.resources().gpus, on=metered)
+        self._meter = Meter(engine.resources().gpus, on="gpu_hours" in budgets(policy))
         policy = recipe.branching.gate(policy)
         self._foreman = Foreman(policy, pool=copy.deepcopy(standing.pool))
         self._armed = self._arm()
@@ -97,6 +97,8 @@ class Driver:
     def stop(self) -> None:
         """Finish in good order: log what is being written, and return; callable from a signal."""
         self._stopping = True
+        if not self._can_continue:
+            self._display.note("no replica is ready, so nothing is being written: starting ends")
         self._crew.wake()
 
     @property
@@ -224,10 +226,10 @@ class Driver:
         return open_ is not None and key.index in open_.unjudged
 
     def _record_rollout(self, rollout: Rollout) -> ev.Event:
-        self._append(rollout)
         aborted = rollout.completion.finish_reason == "abort"
         if aborted and rollout.doomed:
             self._audit(rollout, None)
+        self._append(rollout)
         return ev.Finished(
             rollout.key,
             aborted,
@@ -264,12 +266,13 @@ class Driver:
             verdict = replace(verdict, replaces=open_.doubted[verdict.index])
         correct = verdict.outcome is Outcome.CORRECT
         repeat = bool(correct and open_ and rollout and open_.is_repeat(rollout))
-        self._append(verdict)
         if rollout is not None and rollout.doomed:
             self._audit(rollout, verdict.outcome)
+        self._append(verdict)
         self._unjudged -= 1
         forked = rollout is not None and rollout.forked
-        return ev.Judged(verdict.key, verdict.outcome, repeat, forked)
+        why = "" if verdict.outcome.judged else f"{verdict.verifier}: {verdict.detail}"
+        return ev.Judged(verdict.key, verdict.outcome, repeat, forked, why)
 
     def _admit(self) -> list[ev.Event]:
         events: list[ev.Event] = []

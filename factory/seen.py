@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from factory import near
-from factory.types import Problem, problem_id
+from factory.types import Problem, place, problem_id
 
 LONG = 12
 """Words from which on a question is compared by its shingles."""
@@ -33,9 +33,9 @@ CANDIDATES = 64
 CACHE_KIB = 32 * 1024
 
 _SCHEMA = """
-CREATE TABLE prompt (key INTEGER PRIMARY KEY, id TEXT, answer TEXT);
-CREATE TABLE source_id (key INTEGER PRIMARY KEY, id TEXT);
-CREATE TABLE text (number INTEGER PRIMARY KEY, id TEXT, words TEXT);
+CREATE TABLE prompt (key INTEGER PRIMARY KEY, id TEXT, place TEXT, answer TEXT);
+CREATE TABLE source_id (key INTEGER PRIMARY KEY, id TEXT, place TEXT);
+CREATE TABLE text (number INTEGER PRIMARY KEY, id TEXT, place TEXT, words TEXT);
 CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) WITHOUT ROWID;
 """
 _FORMATTING = frozenset(".,;?!$\"'`*_#\\")
@@ -50,6 +50,8 @@ class Repeat(NamedTuple):
     rule: str
     """`duplicate`, `conflicting_answer`, `duplicate_id` or `near_duplicate`."""
     reason: str
+    of: str
+    """Id of the earlier problem."""
 
 
 class Seen:
@@ -91,30 +93,33 @@ class Seen:
             return repeat
         if self._threshold is not None and (repeat := self._near(problem, self._threshold)):
             return repeat
-        answer = _expected(problem)
-        self._db.execute("INSERT INTO prompt VALUES (?, ?, ?)", (prompt, problem.id, answer))
+        where, answer = _place(problem), _expected(problem)
+        first = (prompt, problem.id, where, answer)
+        self._db.execute("INSERT INTO prompt VALUES (?, ?, ?, ?)", first)
         if own_id:
-            self._db.execute("INSERT INTO source_id VALUES (?, ?)", (named, problem.id))
+            self._db.execute("INSERT INTO source_id VALUES (?, ?, ?)", (named, problem.id, where))
         return None
 
     def _exact(self, problem: Problem, key: int) -> Repeat | None:
-        row = self._db.execute("SELECT id, answer FROM prompt WHERE key = ?", (key,)).fetchone()
+        asked = "SELECT id, place, answer FROM prompt WHERE key = ?"
+        row = self._db.execute(asked, (key,)).fetchone()
         if row is None:
             return None
-        earlier, answer = row
+        earlier, where, answer = row
+        same = f"same question as {where} (problem {earlier})"
         if answer == _expected(problem):
-            return Repeat("duplicate", f"same question as {earlier}")
+            return Repeat("duplicate", same, earlier)
         wanted, got = _short(answer), _short(_expected(problem))
-        return Repeat(
-            "conflicting_answer", f"same question as {earlier}: {wanted} there, {got} here"
-        )
+        return Repeat("conflicting_answer", f"{same}: {wanted} there, {got} here", earlier)
 
     def _same_id(self, problem: Problem, key: int) -> Repeat | None:
-        row = self._db.execute("SELECT id FROM source_id WHERE key = ?", (key,)).fetchone()
+        asked = "SELECT id, place FROM source_id WHERE key = ?"
+        row = self._db.execute(asked, (key,)).fetchone()
         if row is None:
             return None
-        reason = f"id {problem.source_id!r} is already that of problem {row[0]}"
-        return Repeat("duplicate_id", reason)
+        earlier, where = row
+        reason = f"id {problem.source_id!r} is already that of {where} (problem {earlier})"
+        return Repeat("duplicate_id", reason, earlier)
 
     def _near(self, problem: Problem, threshold: float) -> Repeat | None:
         tokens = [word for word in near.words(question(problem)) if word not in _FORMATTING]
@@ -122,22 +127,24 @@ class Seen:
         keys = _index_keys(problem, tokens)
         found = self._candidates(keys)
         sketch = near.sketch_words(tokens) if found and len(tokens) >= LONG else None
-        for earlier, words in found:
+        for earlier, where, words in found:
             if sketch is None:
                 score = float(words == text)
             else:
                 score = near.similarity(sketch, near.sketch_words(words.split(" ")), threshold)
             if score >= threshold:
-                return Repeat("near_duplicate", f"Jaccard {score:.2f} with problem {earlier}")
-        row = self._db.execute("INSERT INTO text (id, words) VALUES (?, ?)", (problem.id, text))
+                reason = f"Jaccard {score:.2f} with {where} (problem {earlier})"
+                return Repeat("near_duplicate", reason, earlier)
+        asked = "INSERT INTO text (id, place, words) VALUES (?, ?, ?)"
+        row = self._db.execute(asked, (problem.id, _place(problem), text))
         pairs = ((key, row.lastrowid) for key in set(keys))
         self._db.executemany("INSERT INTO band VALUES (?, ?)", pairs)
         return None
 
-    def _candidates(self, keys: list[int]) -> list[tuple[str, str]]:
+    def _candidates(self, keys: list[int]) -> list[tuple[str, str, str]]:
         marks = ", ".join("?" * len(keys))
         return self._db.execute(
-            "SELECT id, words FROM text WHERE number IN"
+            "SELECT id, place, words FROM text WHERE number IN"
             f" (SELECT number FROM band WHERE key IN ({marks})"
             f" ORDER BY number DESC LIMIT {CANDIDATES}) ORDER BY number",
             keys,
@@ -165,6 +172,10 @@ def _same_text(problem: Problem) -> str:
     return problem_id(
         "", tuple({"role": m["role"], "content": folded(m["content"])} for m in messages)
     )
+
+
+def _place(problem: Problem) -> str:
+    return place(problem.source, problem.source_id, problem.line)
 
 
 def _expected(problem: Problem) -> str:

@@ -19,11 +19,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def on_signal(stop: Callable[[], None], say: Callable[[str], None], grace_s: float) -> None:
     """Have the first signal call `stop` in the running event loop, and the next one kill."""
     loop = asyncio.get_running_loop()
+    came = 0
 
-    def first() -> None:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, _at_once)
+    def first(number: int) -> None:
+        nonlocal came
+        came += 1
+        if came > 1:  # it came while the loop was busy, before the handlers were changed
+            _at_once(number, None)
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, _at_once)
         say(
             f"stopping: what is being written is put on record, within {grace_s:g} s "
             "(once more: at once)"
@@ -31,7 +36,7 @@ def on_signal(stop: Callable[[], None], say: Callable[[str], None], grace_s: flo
         stop()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, first)
+        loop.add_signal_handler(number, first, number)
 
 
 def _at_once(number: int, _: FrameType | None) -> None:

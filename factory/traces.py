@@ -20,7 +20,7 @@ from factory.types import Outcome, Problem, Rollout, Trace, Verdict
 COMPLETE = Quality(max_repetition=None, max_loop=None, printable=False, secrets=False)
 """That the model was done and its reply can be taken apart; nothing about what it says."""
 
-CURATION = 2
+CURATION = 3
 """Version of the rules from ledger to rows: raised whenever equal ledgers may give other rows."""
 
 MEANINGS = {
@@ -28,6 +28,7 @@ MEANINGS = {
     "problem_secrets": "the problem itself holds an access key or a private key: no config has it",
     "problem_personal": "the problem itself holds personal data of the chosen kinds: no config "
     "has it",
+    "conflicting_answer": "the sources hold the question with another answer too: no config has it",
     "contaminated": "an evaluation set has the problem, by n-gram and fuzzy comparison",
     "contaminated_variant": "an evaluation set has the problem with other numbers or variables",
 }
@@ -127,13 +128,16 @@ class Reply:
     answer: str
 
 
-def select(group: Group, options: TraceOptions, mark: Mark | None = None) -> Selection:
+def select(
+    group: Group, options: TraceOptions, mark: Mark | None = None, *, disputed: bool = False
+) -> Selection:
     """The traces of one problem: correct, fit to be trained on, different, and at most so many.
 
     Args:
         mark: what the evaluation sets say of the problem.
+        disputed: the sources hold another answer to it too, so that no verdict can be trusted.
     """
-    barred = _barred(group.problem, options.quality, mark)
+    barred = _barred(group.problem, options.quality, mark, disputed)
     traces = _traces(_marked(group, mark))
     withheld = {
         trace.rollout.index: rule
@@ -194,9 +198,11 @@ def _unfit(trace: Trace, options: Quality, withheld: dict[int, str]) -> str | No
     return found.rule if found else withheld.get(trace.rollout.index)
 
 
-def _barred(problem: Problem, options: Quality, mark: Mark | None) -> Barred | None:
+def _barred(problem: Problem, options: Quality, mark: Mark | None, disputed: bool) -> Barred | None:
     if leak := rules.problem_leak(problem, options):
         return Barred(rule=f"problem_{leak}", hidden=True)
+    if disputed:
+        return Barred(rule="conflicting_answer", hidden=True)
     if mark is None or (mark.rule == "contaminated_variant" and not mark.drop):
         return None
     return Barred(rule=mark.rule, hidden=mark.drop)

@@ -49,6 +49,8 @@ class Problem:
     """Where the row came from: a path, a Hub id, a generator's name."""
     source_id: str = ""
     """The row's id in its source, or its row number."""
+    line: int = 0
+    """Its line or row number there, from 1; 0 where it was not recorded."""
     domain: str = ""
     """math, code, science, logic, ...: used for statistics alone."""
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -71,10 +73,13 @@ class Sampling:
     temperature: float = 1.0
     """0 is greedy."""
     top_p: float = 1.0
+    """Only the likeliest tokens that together have this probability; 1: all."""
     top_k: int = 0
     """0 considers every token."""
     min_p: float = 0.0
+    """Least probability of a token, as a share of the likeliest one's; 0: none."""
     repetition_penalty: float = 1.0
+    """Above 1, tokens that were there before become less likely; 1: off."""
     max_tokens: int = 4096
     """Upper bound on the tokens of one completion, reasoning included."""
     stop: tuple[str, ...] = ()
@@ -271,7 +276,8 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """Something set aside, with the reason: a bad row, a duplicate, a broken reference."""
+    """A row that became no problem, with the reason: malformed, a duplicate, a broken reference; or
+    a problem that was given up (rules `set_aside` and `refused`)."""
 
     source: str
     """The file, Hub id or generator."""
@@ -282,6 +288,14 @@ class Reject:
     reason: str
     """One line for a person: the rule, the value, the choices."""
     problem_id: str | None = None
+    """The problem that it was, or whose answer it contradicts (`conflicting_answer`)."""
+    line: int = 0
+    """Line or row number, from 1, where `row` is the row's own id; 0 where it is not known."""
+
+    @property
+    def place(self) -> str:
+        """Where to look: `sums.jsonl:17`, or `sums.jsonl:17 (id a)`."""
+        return place(self.source, self.row, self.line)
 
     @classmethod
     def of(cls, problem: Problem, rule: str, reason: str) -> Reject:
@@ -292,4 +306,10 @@ class Reject:
             rule=rule,
             reason=reason,
             problem_id=problem.id,
+            line=problem.line,
         )
+
+
+def place(source: str, row: str, line: int) -> str:
+    """Where a row is to be found: source, line, and its own id where it has one."""
+    return f"{source}:{row}" if line == 0 or row == str(line) else f"{source}:{line} (id {row})"

@@ -47,6 +47,7 @@ def test_a_row_becomes_a_problem():
         verifier="math",
         source="file.jsonl",
         source_id="17",
+        line=1,
         domain="math",
         metadata={"level": 1},
     )
@@ -97,6 +98,9 @@ USER = {"role": "user", "content": "why?"}
         ({"prompt": "why?", "spec": "{", "answer": "1"}, "bad_spec"),
         ({"prompt": "why?", "spec": [1], "answer": "1"}, "bad_spec"),
         ({"prompt": "x" * 100_001, "answer": "1"}, "too_long"),
+        ({"prompt": "why?", "answer": float("inf")}, "no_answer"),
+        ({"prompt": "why?", "answer": float("nan")}, "no_answer"),
+        ({"prompt": "why?", "answer": WrittenFloat("1e999")}, "accepted"),
         ({"prompt": "why?", "answer": b"\xff"}, "unreadable"),
         ({"prompt": "why?", "answer": 10**5000}, "unreadable"),
     ],
@@ -113,7 +117,9 @@ def test_a_reject_says_where_and_why():
         row="x",
         rule="no_answer",
         reason="no answer (None) and no spec to judge by",
+        line=2,
     )
+    assert bad.place == "file.jsonl:2 (id x)"
 
 
 def test_rejects_of_the_source_pass_through_in_their_place():
@@ -137,7 +143,7 @@ def test_rejects_of_the_source_pass_through_in_their_place():
         (decimal.Decimal("1.50"), "1.50"),
         (datetime.date(2020, 1, 2), "2020-01-02"),
         (b"\xc3\xa9", "é"),
-        (float("inf"), "inf"),
+        (float("inf"), None),
         (NAN, None),
         (None, None),
         ("", None),
@@ -270,7 +276,8 @@ def test_an_id_names_one_problem():
         "",
         "",
     ]
-    assert found[1].reason == f"id '7' is already that of problem {found[0].id}"
+    first = f"file.jsonl:1 (id 7) (problem {found[0].id})"
+    assert found[1].reason == f"id '7' is already that of {first}"
     row = rows_of({"prompt": "z", "answer": "1", "id": 7})[0]
     other = Row(source="other", number=1, values=row.values | {"prompt": "y"})
     assert all(isinstance(p, Problem) for p in intake([row, other], default_verifier="m"))
@@ -291,7 +298,7 @@ def story(answer="35", a=12, b=23, c=1, what="birds", edit=None):
 def test_a_rewording_is_a_near_duplicate_and_names_the_first():
     first, second = take(story(), story(edit=("beside the river", "by the river")))
     assert (second.rule, second.problem_id != first.id) == ("near_duplicate", True)
-    assert second.reason.endswith(f"with problem {first.id}")
+    assert second.reason.endswith(f"with file.jsonl:1 (problem {first.id})")
     score = float(second.reason.removeprefix("Jaccard ").split()[0])
     assert 0.8 <= score < 1
 

@@ -8,11 +8,15 @@ import os
 import pty
 import subprocess
 import sys
+from collections import Counter
+
+import pytest
 
 from factory.policies.fixed import Policy
 from factory.report import progress
 from factory.report.counts import Counts
 from factory.report.progress import Display, Snapshot
+from factory.scheduling import events as ev
 from factory.scheduling.foreman import Foreman
 
 
@@ -49,11 +53,49 @@ def test_elsewhere_a_line_now_and_then(tmp_path, monkeypatch):
     lines = out.getvalue().splitlines()
     assert "waiting for a replica" in lines[0]
     assert lines[1] == "replica-0 is ready"
-    assert "0 of 3 problems done" in lines[2]
+    assert "0 problems done, 3 admitted so far" in lines[2]
     assert "5 rollouts" in lines[2]
     snapshot = Snapshot.read(tmp_path)
     assert snapshot is not None
     assert snapshot.tokens == 70
+
+
+@pytest.mark.parametrize(
+    ("most", "ended", "said"),
+    [
+        (None, False, "1 problems done, 3 admitted so far"),
+        (9, False, "1 of at most 9 problems done"),
+        (9, True, "1 of 3 problems done"),
+        (None, True, "1 of 3 problems done"),
+    ],
+)
+def test_a_total_is_one_that_stays(tmp_path, monkeypatch, most, ended, said):
+    monkeypatch.setattr(progress, "_LINE_S", 0.0)
+    foreman = Foreman(Policy())
+    foreman.handle(*[ev.SourceEnded()] * ended)
+    out = io.StringIO()
+    with Display(tmp_path, most, out) as display:
+        display.joined("replica-0")
+        display.update(Counts(problems=3, closed=Counter(complete=1)), foreman)
+    assert said in out.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("most", "ended", "total"), [(9, False, 9), (9, True, 3), (None, False, None)]
+)
+def test_a_bar_grows_towards_the_same(tmp_path, monkeypatch, most, ended, total):
+    monkeypatch.setattr(progress, "_LIVE_S", 0.0)
+    foreman = Foreman(Policy())
+    foreman.handle(*[ev.SourceEnded()] * ended)
+    with Display(tmp_path, most, Terminal()) as display:
+        display.update(Counts(problems=3, closed=Counter(complete=1)), foreman)
+        assert display._bar.total == total
+        assert display._bar.n == 1
 
 
 def test_time_adds_up_over_commands_and_a_broken_file_is_no_obstacle(tmp_path):

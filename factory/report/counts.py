@@ -17,6 +17,8 @@ from factory.types import Outcome, Problem, Reject, Rollout, Verdict
 
 _KEYS = ["kind", "outcome", "finish_reason", "replaces", "rule", "continued"]
 _REOPENED = ["rule", "source", "restarts", "num_tokens"]
+GIVEN_UP = ("refused", "set_aside")
+"""Rules of rejects that are no rows but problems, admitted and given up."""
 _COULD_NOT_TELL = pa.array([str(outcome) for outcome in Outcome if not outcome.judged])
 
 
@@ -60,7 +62,7 @@ class Counts:
     audited_rest: Counter[str] = field(default_factory=Counter)
     """Tokens that the audited ones wrote after they were found."""
     rejects: Counter[str] = field(default_factory=Counter)
-    """What was set aside, by rule."""
+    """Rejected rows, by rule; and the problems that were given up."""
     rejects_by_source: dict[str, Counter[str]] = field(default_factory=dict)
     """The same by source."""
     _solved: Ids = field(default_factory=Ids, repr=False, compare=False)
@@ -170,6 +172,16 @@ class Counts:
                 self._add_audits(group["rule"], group["outcome"], count, rest)
             case "closed":
                 _more(self.closed, group["rule"], count)
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rows that became no problem, by rule."""
+        return {rule: n for rule, n in self.rejects.items() if rule not in GIVEN_UP}
+
+    @property
+    def aside(self) -> dict[str, int]:
+        """Problems that were given up, as generating or judging kept failing, by rule."""
+        return {rule: n for rule, n in self.closed.items() if rule.replace(" ", "_") in GIVEN_UP}
 
     @property
     def correct(self) -> int:

@@ -56,10 +56,15 @@ class Snapshot:
 
 
 class Display:
-    """Shows progress. Use it as a context manager."""
+    """Shows progress. Use it as a context manager.
 
-    def __init__(self, run: Path, total: int | None, stream: TextIO | None = None) -> None:
+    Args:
+        most: the recipe's limit: how many problems there are is known once the sources have ended.
+    """
+
+    def __init__(self, run: Path, most: int | None, stream: TextIO | None = None) -> None:
         self._run = run
+        self._most = most
         self._stream = stream = stream or sys.stderr
         before = Snapshot.read(run)
         self._generating_before = before.generating_s if before else 0.0
@@ -72,7 +77,7 @@ class Display:
         self._bar: tqdm[Any] | None = None
         if stream.isatty():
             self._bar = tqdm(
-                total=total, unit="problem", file=stream, dynamic_ncols=True, leave=False
+                total=most, unit="problem", file=stream, dynamic_ncols=True, leave=False
             )
 
     def __enter__(self) -> Display:
@@ -130,7 +135,7 @@ class Display:
             f"{foreman.running} running, {self._speed(now, counts):.0f} tok/s"
         )
         if self._bar is not None:
-            self._bar.total = counts.problems
+            self._bar.total = counts.problems if foreman.source_ended else self._most
             self._bar.n = counts.closed.total()
             self._bar.set_postfix_str(self._pause or figures)
         else:
@@ -141,8 +146,16 @@ class Display:
             if self._ready_at is None:
                 print(f"[{clock}] waiting for a replica", file=self._stream, flush=True)
                 return
-            done = f"{counts.closed.total()} of {counts.problems} problems done"
+            done = self._done(counts, foreman.source_ended)
             print(f"[{clock}] {done}, {figures}", file=self._stream, flush=True)
+
+    def _done(self, counts: Counts, all_admitted: bool) -> str:
+        done = counts.closed.total()
+        if all_admitted:
+            return f"{done} of {counts.problems} problems done"
+        if self._most is not None:
+            return f"{done} of at most {self._most} problems done"
+        return f"{done} problems done, {counts.problems} admitted so far"
 
     def _speed(self, now: float, counts: Counts) -> float:
         self._recent.append((now, counts.tokens))

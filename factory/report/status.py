@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from factory.errors import LedgerError
@@ -11,6 +13,17 @@ from factory.ledger.lock import is_held
 from factory.report.counts import Counts, listed
 from factory.report.progress import Snapshot
 from factory.report.summary import table
+
+DONE = {
+    "enough": "it has as many traces as were wanted",
+    "complete": "it has all its rollouts",
+    "spent": "it had `at_most` rollouts, and has fewer traces than were wanted",
+    "deferred": "further rollouts promised less than they cost",
+    "budget": "the tokens or hours of the run were used up",
+    "refused": "the engine does not take it",
+    "set aside": "generating or judging it kept failing; --retry-set-aside tries again",
+}
+"""Why a problem is done with."""
 
 
 def status(run: Path) -> Iterator[str]:
@@ -25,13 +38,43 @@ def status(run: Path) -> Iterator[str]:
     snapshot = Snapshot.read(run)
     live = is_held(run / "ledger" / "lock")
     if live:
-        head = "running"
-    elif state.open:
-        head = "interrupted: run the same command again to go on"
+        head = "running" if state.counts.problems else "starting"
+    elif not state.open and _made_from(run).startswith(made_from(run, state.records)):
+        head = "finished"
     else:
-        head = "finished" if (run / "dataset" / "manifest.json").exists() else "starting"
+        head = "interrupted: run the same command again to go on"
     yield f"{run}: {head}"
-    yield table(_rows(state, snapshot, live))
+    yield table([*_rows(state, snapshot, live), *_dataset(run)])
+    for reason in sorted(state.counts.closed):
+        yield f"  {reason}: {DONE.get(reason, 'the policy said so')}"
+
+
+def made_from(run: Path, records: int) -> str:
+    """Names the ledger and the recipe that a dataset is made from.
+
+    Args:
+        records: how many the ledger holds: it only grows.
+    """
+    chosen = (run / "recipe.yaml").read_bytes()
+    return f"{records} records, recipe {sha256(chosen).hexdigest()}"
+
+
+def _made_from(run: Path) -> str:
+    """The same of the dataset that is there; empty for none."""
+    try:
+        return (run / "dataset.made-from").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _dataset(run: Path) -> Iterator[tuple[str, str]]:
+    try:
+        manifest = (run / "dataset" / "manifest.json").read_text(encoding="utf-8")
+        accepted = json.loads(manifest)["counts"]["accepted"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    yield "accepted traces", f"{accepted:,}"
+    yield "dataset", str(run / "dataset")
 
 
 def _rows(
@@ -52,8 +95,8 @@ def _rows(
     yield "tokens", f"{counts.tokens:,}"
     if state.pool.gpu_s:
         yield "GPU-hours", f"{state.pool.gpu_s / 3600:,.2f}"
-    if counts.rejects:
-        yield "set aside", listed(counts.rejects)
+    if counts.rejected:
+        yield "rejected rows", listed(counts.rejected)
     if snapshot is not None and (counts.continued or snapshot.regenerated):
         share = snapshot.regenerated / max(counts.tokens, 1)
         again = f"about {snapshot.regenerated:,} tokens regenerated ({share:.2%})"

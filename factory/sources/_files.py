@@ -17,8 +17,8 @@ def matching(path: str) -> list[str]:
     if os.path.exists(path):
         return [path]
     found = sorted(glob.glob(path, recursive=True))
-    if not found and not glob.has_magic(path):
-        found = [path]
     if not found:
-        raise SourceError(f"{path}: no file matches")
+        if glob.has_magic(path):
+            raise SourceError(f"{path}: no file matches")
+        raise SourceError(f"{path}: cannot be read: No such file or directory")
     return found

@@ -59,7 +59,7 @@ class WrittenFloat(float):
 def malformed(path: str, what: str, number: int, error: ValueError) -> Reject:
     """The rejection of one line or row that cannot be read (`what` says which it is)."""
     reason = f"{what} {number}: {error}"
-    return Reject(source=path, row=str(number), rule="malformed", reason=reason)
+    return Reject(source=path, row=str(number), rule="malformed", reason=reason, line=number)
 
 
 def check_columns(columns: dict[str, str]) -> None:

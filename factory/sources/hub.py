@@ -23,7 +23,9 @@ class Source:
     revision: str | None = None
     """Branch, tag or commit; a commit makes the run repeatable."""
     config: str | None = None
+    """Its configuration, where it has several."""
     split: str = "train"
+    """Its split."""
     columns: dict[str, str] = field(default_factory=dict)
     """Our field -> its column: prompt, messages, answer, verifier, id, domain, spec.NAME."""
 

@@ -28,10 +28,15 @@ class Source:
     columns: dict[str, str] = field(default_factory=dict)
     """Our field -> the file's column: prompt, messages, answer, verifier, id, domain, spec.NAME."""
     label: str = ""
-    """Published as the `source` of the rows; empty for the path of the file."""
+    """Published as the `source` of the rows; empty for the path of the file, or for its name alone
+    where the path is absolute."""
 
     def __post_init__(self) -> None:
         check_columns(self.columns)
+
+    def check(self) -> None:
+        """Raises SourceError where there is no file."""
+        matching(self.path)
 
     def rows(self) -> Iterator[Row | Reject]:
         """Every row in turn, a batch of one row group in memory at a time.
@@ -46,16 +51,16 @@ class Source:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        number = 0
+        number, source = 0, self.label or path
         try:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 for batch in file.iter_batches(BATCH):
                     for values in values_of(batch):
                         number += 1
                         if isinstance(values, ValueError):
-                            yield malformed(path, "row", number, values)
+                            yield malformed(source, "row", number, values)
                         else:
-                            yield Row(source=self.label or path, number=number, extra=values)
+                            yield Row(source=source, number=number, extra=values)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise SourceError(f"{path}: cannot be read: {error}") from error
 

@@ -35,6 +35,7 @@ class Source:
     size: int = 100
     """Problems per task."""
     seed: int = 0
+    """Of the generators: another one, other problems."""
 
     def rows(self) -> Iterator[Row | Reject]:
         """Every task's problems in turn.

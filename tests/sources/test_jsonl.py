@@ -54,6 +54,8 @@ def test_a_glob_reads_the_files_in_the_order_of_their_names(tmp_path):
         (rb'{"prompt": "\ud83d"}', "line 2: lone surrogate \\ud83d, which UTF-8 cannot hold"),
         (rb'{"\udc00": 1}', "line 2: lone surrogate \\udc00, which UTF-8 cannot hold"),
         (b"[" * 100_000, "line 2: nested too deeply"),
+        (b'{"prompt": "a", "prompt": "b"}', "line 2: key 'prompt' stands there twice"),
+        (b'{"prompt": "a", "x": {"y": 1, "z": 2, "z": 1}}', "line 2: key 'z' stands there twice"),
         (b'{"n": ' + b"9" * 5000 + b"}", "line 2: "),
     ],
 )
@@ -151,3 +153,18 @@ def test_every_object_is_read_back(values, ascii_only):
     except UnicodeEncodeError:
         return
     assert parse(line) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b'[\n  {"prompt": "a"}\n]\n', "a JSON array"),
+        (b'\n[{"prompt": "a"},\n{"prompt": "b"}]', "a JSON array"),
+        (b'\xef\xbb\xbf[ {"prompt": "a"}]', "a JSON array"),
+        (b'{\n  "prompt": "a"\n}\n', "one JSON value over several lines"),
+    ],
+)
+def test_other_json_is_named_and_not_read_line_by_line(tmp_path, text, what):
+    path = write(tmp_path / "a.json", text)
+    with pytest.raises(SourceError, match=f"a.json:[12]: this looks like {what}; one object per"):
+        list(Source(path=path).rows())
