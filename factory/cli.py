@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 only if nothing was left undone, 130 if interrupted."""
     os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
@@ -60,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("recipe", type=Path, metavar="RECIPE")
         one.add_argument("--set", action="append", default=[], metavar="KEY.KEY=VALUE")
         one.add_argument("--limit", type=int, metavar="N", help="at most N problems")
-    run.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/NAME)")
+    run.add_argument("--out", type=_out, metavar="DIR", help="run folder (runs/NAME)")
     run.add_argument("--dry-run", action="store_true", help="show what would run, start nothing")
     run.add_argument(
         "--retry-set-aside",
@@ -93,13 +97,20 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("recipe", type=Path, metavar="RECIPE")
     plan.add_argument("--set", action="append", default=[], metavar="KEY.KEY=VALUE")
     plan.add_argument("--limit", type=_count, metavar="N", help="of the run: at most N problems")
-    plan.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (runs/NAME)")
+    plan.add_argument("--out", type=_out, metavar="DIR", help="folder of the run (runs/NAME)")
     plan.add_argument("--sample", type=_count, default=96, metavar="N", help="pilot problems (96)")
     plan.add_argument("--rollouts", type=_count, default=6, metavar="N", help="of each (6)")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
 
-    add("list", list_plugins)
+    _list_options(add("list", list_plugins))
     return top
+
+
+def _list_options(listed: argparse.ArgumentParser) -> None:
+    rooms = ", ".join([*plugins.ROOMS, "recipe"])
+    listed.add_argument("room", nargs="?", metavar="ROOM", help=rooms)
+    listed.add_argument("name", nargs="?", metavar="NAME", help="plug-in, or section of the recipe")
+    listed.add_argument("--markdown", action="store_true", help="everything, as docs/recipe.md")
 
 
 def _publish_options(publish: argparse.ArgumentParser) -> None:
@@ -133,14 +144,34 @@ def _recipe(arguments: argparse.Namespace, *, build: bool = True) -> Recipe:
     return recipe.load(arguments.recipe, changes, build=build)
 
 
+def _folder(given: Path | None, recipe: Recipe) -> Path:
+    """Where the run lies.
+
+    Raises:
+        LedgerError: something else is there.
+    """
+    folder = given or Path("runs") / recipe.name
+    for one in (folder, *folder.parents):
+        if one.exists() and not one.is_dir():
+            raise LedgerError(f"--out {folder}: {one} is not a folder")
+    return folder
+
+
+def _out(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got nothing")
+    return Path(text)
+
+
 def run_recipe(arguments: argparse.Namespace) -> int:
     """Run a recipe, fresh or resumed: the same command."""
-    from factory import run
-    from factory.report.summary import next_steps, summary, table
+    from factory import feed, run
+    from factory.report.summary import next_steps, summary, table, undone
 
     given = _recipe(arguments)
-    folder = arguments.out or Path("runs") / given.name
+    folder = _folder(arguments.out, given)
     if arguments.dry_run:
+        feed.look(given)
         print(given.to_yaml(), end="")
         print(f"# would run in {folder}")
         return 0
@@ -151,13 +182,11 @@ def run_recipe(arguments: argparse.Namespace) -> int:
     if not result.worked:
         _say(f"{folder}: nothing left to do")
     print(table(summary(folder, result.counts, result.dataset, result.generating_s)))
-    print(next_steps(folder))
-    if failed := result.counts.closed["set aside"]:
-        _say(
-            f"{failed} problems were set aside, as generating or judging kept failing: "
-            f"{folder}/ledger says why, and --retry-set-aside tries them again"
-        )
-    return 1 if failed else 0
+    left = undone(folder, result.counts, result.changed)
+    print(next_steps(folder, result.dataset, publish=not left))
+    for line in left:
+        _say(line)
+    return 1 if left else 0
 
 
 def check_recipe(arguments: argparse.Namespace) -> int:
@@ -167,6 +196,7 @@ def check_recipe(arguments: argparse.Namespace) -> int:
     """
     from factory import feed
     from factory.report.counts import Counts, listed
+    from factory.report.meanwhile import meanwhile
     from factory.types import Reject
 
     given = _recipe(arguments)
@@ -176,12 +206,17 @@ def check_recipe(arguments: argparse.Namespace) -> int:
     if not _sandbox_holds(given):
         return 1
     counts = Counts()
-    for item in feed.problems(given):
-        counts.add(item)
-        if isinstance(item, Reject) and counts.rejects[item.rule] <= 5:
-            print(f"  {item.source}:{item.row}: {item.rule}: {item.reason}")
+
+    def far() -> str:
+        return f"{counts.problems} references passed, {counts.rejects.total()} rows rejected so far"
+
+    with meanwhile(far):
+        for item in feed.problems(given):
+            counts.add(item)
+            if isinstance(item, Reject) and counts.rejects[item.rule] <= 5:
+                print(f"  {item.place}: {item.rule}: {item.reason}", flush=True)
     print(f"references: {counts.problems} problems pass their verifier's self-check")
-    print(f"set aside: {listed(counts.rejects) or 'none'}")
+    print(f"rejected rows: {listed(counts.rejects) or 'none'}")
     return 0 if counts.problems else 1
 
 
@@ -212,10 +247,11 @@ def judge_file(arguments: argparse.Namespace) -> int:
     from factory.judging import judge_rows, options_from
 
     failures = 0
-    options = options_from(arguments.set)
+    plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+    options = options_from(arguments.verifier, arguments.set)
     for line in judge_rows(arguments.verifier, options, arguments.file, arguments.sandbox):
         failures += not line.as_expected
-        print(json.dumps(asdict(line), ensure_ascii=False))
+        print(json.dumps(asdict(line), ensure_ascii=plain))
     return 1 if failures else 0
 
 
@@ -322,12 +358,12 @@ def simulate_run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def list_plugins(_: argparse.Namespace) -> int:
-    """List the plug-ins there are."""
-    for room in plugins.ROOMS:
-        print(f"{room}s" if not room.endswith("y") else f"{room[:-1]}ies")
-        for name in plugins.names(room):
-            print(f"  {name:<16} {plugins.summary(room, name)}")
+def list_plugins(arguments: argparse.Namespace) -> int:
+    """List the plug-ins there are; with ROOM NAME the options of one, with `recipe` all keys."""
+    from factory.listing import listing, markdown
+
+    for line in [markdown()] if arguments.markdown else listing(arguments.room, arguments.name):
+        print(line)
     return 0
 
 

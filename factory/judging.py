@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from factory import plugins
+from factory import keys, plugins
+from factory.changes import value_of
 from factory.errors import PluginError
 from factory.problems import BadRow, read
 from factory.sources._row import Row
@@ -47,23 +46,20 @@ class Line:
         return self.outcome == self.expected
 
 
-def options_from(changes: Sequence[str]) -> dict[str, Any]:
-    """Options from `name=value` arguments, values as YAML.
+def options_from(verifier: str, changes: Sequence[str]) -> dict[str, Any]:
+    """Options from `name=value` arguments, values as `factory run --set` takes them.
 
     Raises:
-        PluginError: one has no `=`, or its value is not YAML.
+        PluginError: no such verifier, or a change has no `=`.
+        RecipeError: a value is not YAML.
     """
     options = {}
+    known = keys.hints(plugins.load("verifier", verifier))
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:
             raise PluginError(f"--set {change!r}: expected OPTION=VALUE")
-        try:
-            options[name] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number out of range
-            raise PluginError(f"--set {change!r}: the value is not YAML: {error}") from error
-        except RecursionError:
-            raise PluginError(f"--set {change!r}: nested too deeply") from None
+        options[name] = value_of(value, known.get(name), f"--set {change!r}")
     return options
 
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import pkgutil
+import sys
 from typing import Any
 
 import pydantic
 
+from factory import keys
 from factory.errors import FactoryError, PluginError
 
 ROOMS = {
@@ -24,6 +27,16 @@ ROOMS = {
     "policy": ("factory.policies", "Policy"),
     "verifier": ("verifiers", "Verifier"),
 }
+
+# What pydantic says in Python's words, in those of YAML.
+_PLAIN = {
+    "model_type": "a mapping is wanted",
+    "dataclass_type": "a mapping is wanted",
+    "dict_type": "a mapping is wanted",
+    "tuple_type": "a list is wanted",
+    "list_type": "a list is wanted",
+}
+_LONGEST = 200
 
 
 def names(room: str) -> list[str]:
@@ -47,6 +60,8 @@ def load(room: str, name: str) -> type[Any]:
     if not all(name.split(".")):
         raise PluginError(f"{room} {name!r}: a dotted module path is absolute, as `package.module`")
     path = name if "." in name else f"{package}.{name}"
+    if "." in name and (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # a console script has its own folder there instead
     try:
         module = importlib.import_module(path)
     except ImportError as error:
@@ -82,6 +97,8 @@ def build(room: str, name: str, options: dict[str, Any]) -> Any:
         choices = ", ".join(sorted(known)) or "none"
         raise PluginError(f"{room} {name!r} has no option {unknown[0]!r}; options: {choices}")
     try:
+        if wrong := keys.stray_boolean(cls, options):
+            raise PluginError(f"{room} {name!r}: {wrong}")
         return pydantic.TypeAdapter(cls).validate_python(options)
     except pydantic.ValidationError as error:
         raise PluginError(f"{room} {name!r}: {explain(error)}") from None
@@ -94,8 +111,28 @@ def build(room: str, name: str, options: dict[str, Any]) -> Any:
 def explain(error: pydantic.ValidationError) -> str:
     """A validation error in one line: where, the rule, the value."""
     parts = []
+    places = {item["loc"][:depth] for item in error.errors() for depth in range(len(item["loc"]))}
     for item in error.errors():
-        where = ".".join(str(p) for p in item["loc"]) or "value"
-        value = "" if item["type"] == "missing" else f", got {item['input']!r}"
-        parts.append(f"{where}: {item['msg']}{value}")
+        if item["loc"] in places and item["type"] == "too_short":
+            continue  # what a list lacks is what was wrong in it
+        where = ".".join(str(p) for p in item["loc"])
+        parts.append(f"{where}: {_rule(item)}" if where else _rule(item))
     return "; ".join(parts)
+
+
+def _rule(item: Any) -> str:
+    """The rule that was broken, with the value unless our own text has it already."""
+    given, kind = item["input"], item["type"]
+    if kind == "missing":
+        return str(item["msg"])
+    if kind == "too_short":
+        return f"at least {item['ctx']['min_length']} wanted, got {item['ctx']['actual_length']}"
+    if kind == "value_error":
+        return str(item["msg"]).removeprefix("Value error, ")
+    if kind in ("model_type", "dataclass_type") and item["ctx"]["class_name"] == "Plugin":
+        name = given if isinstance(given, str) else "NAME"
+        said = f"a mapping with `name` is wanted, as {{name: {name}}}"
+    else:
+        said = _PLAIN.get(kind, item["msg"])
+    text = repr(given)
+    return f"{said}, got {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}"

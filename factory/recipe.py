@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from factory import plugins
+from factory import changes as edits
+from factory import keys, plugins, public
 from factory.contamination import Decontamination
 from factory.curation import leaks
 from factory.errors import PluginError, RecipeError
@@ -132,6 +133,15 @@ class Cluster(Section):
         """`log_every`, resolved."""
         return self.log_every or 16 * max(1, self.replicas // 64)
 
+    @property
+    def gather_s(self) -> float:
+        """Seconds for which a replica's events gather before it hands them over.
+
+        So that all replicas together send some 200 messages a second, since Ray takes the driver
+        more than half a millisecond for each (`benchmarks.messages`); at most 5.
+        """
+        return min(5.0, max(0.025, self.replicas / 200))
+
 
 class Card(Section):
     """What the dataset card says beside the figures."""
@@ -139,8 +149,11 @@ class Card(Section):
     license: str
     """Licence of the dataset: it follows from the teacher model's and the sources' licences."""
     title: str = ""
+    """Headline of the card; empty for the run's name."""
     language: tuple[str, ...] = ("en",)
+    """Languages of the dataset, as ISO 639 codes."""
     tags: tuple[str, ...] = ()
+    """Further tags on the Hub."""
 
 
 class Recipe(Section):
@@ -149,14 +162,17 @@ class Recipe(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the run and its folder."""
     sources: tuple[Plugin, ...] = Field(min_length=1)
+    """Where problems come from, in this order. Further ones may be added to a run at the end."""
     intake: Intake = Intake()
     decontaminate: Decontamination = Decontamination()
     limit: int | None = Field(None, ge=1)
     """At most so many problems."""
     prompt: Prompt = Prompt()
     engine: Plugin
+    """Who writes rollouts."""
     sampling: Sampling = Sampling()
     policy: Plugin = Plugin(name="fixed")
+    """How many rollouts, for whom."""
     aborts: Aborts = Aborts()
     """Which rollouts are cut short as doomed; none, unless detectors are named."""
     branching: Branching = Branching()
@@ -197,7 +213,7 @@ class Recipe(Section):
             return self
         for source in self.sources:
             plugins.build("source", source.name, source.options)
-        plugins.build("policy", self.policy.name, self.policy.options)
+        self._forks_can_begin(plugins.build("policy", self.policy.name, self.policy.options))
         engine = plugins.build("engine", self.engine.name, self.engine.options)
         if self.branching.after and not getattr(engine, "can_branch", False):
             raise ValueError(
@@ -207,6 +223,15 @@ class Recipe(Section):
         for verifier in self.verifiers:
             plugins.build("verifier", verifier.name, verifier.options)
         return self
+
+    def _forks_can_begin(self, policy: Any) -> None:
+        for option in ("n", "at_most"):
+            most = getattr(policy, option, None)
+            if self.branching.after and most is not None and self.branching.after >= most:
+                raise ValueError(
+                    f"branching.after must be below policy.{option} ({most}), or no rollout is "
+                    f"ever a fork, got {self.branching.after}"
+                )
 
     @property
     def verifier_options(self) -> dict[str, dict[str, Any]]:
@@ -218,10 +243,32 @@ class Recipe(Section):
         data = self.model_dump(mode="json")
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
+    def published(self) -> str:
+        """The same as it is published: of paths on this machine, the names alone."""
+        data = public.settings(self.model_dump(mode="json"))
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
     def fixed_part(self) -> str:
         """What every command on the same ledger must agree on."""
         data = self.model_dump(mode="json", exclude=set(self.MAY_VARY))
+        for option in self._engine_may_vary():
+            _drop(data["engine"], option)
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+    def _engine_may_vary(self) -> tuple[str, ...]:
+        """Options of the engine that say where and how fast, not what a rollout is."""
+        try:
+            return getattr(plugins.load("engine", self.engine.name), "MAY_VARY", ())
+        except PluginError:  # an old run's engine may not be on this machine
+            return ()
+
+
+def _drop(options: dict[str, Any], dotted: str) -> None:
+    first, _, rest = dotted.partition(".")
+    if rest and isinstance(options.get(first), dict):
+        _drop(options[first], rest)
+    if not rest or not options.get(first):  # nothing is left: as if it had not been given
+        options.pop(first, None)
 
 
 def load(path: Path, changes: Sequence[str] = (), *, build: bool = True) -> Recipe:
@@ -246,11 +293,13 @@ def load(path: Path, changes: Sequence[str] = (), *, build: bool = True) -> Reci
 
 def parse(text: str, where: str, changes: Sequence[str] = (), *, build: bool = True) -> Recipe:
     """As `load`, from text; `where` names it in errors."""
-    data = _read_yaml(text, where)
+    data = edits.read_yaml(text, where)
     if not isinstance(data, dict):
         raise RecipeError(f"{where}: a recipe is a mapping, got {type(data).__name__}")
     for change in changes:
-        _set(data, change)
+        edits.apply(data, change, Recipe)
+    if wrong := keys.stray_boolean(Recipe, data):
+        raise RecipeError(f"{where}: {wrong}")
     try:
         given = Recipe.model_validate(data, context={"build": build})
     except pydantic.ValidationError as error:
@@ -267,7 +316,12 @@ def parse(text: str, where: str, changes: Sequence[str] = (), *, build: bool = T
 
 
 def difference(frozen: Recipe, given: Recipe) -> str:
-    """What differs between two recipes that may not differ, as a unified diff; empty if nothing."""
+    """What differs between two recipes that may not differ, as a unified diff; empty if nothing.
+
+    Sources may be added at the end: that is as if `limit` were raised.
+    """
+    if given.sources[: len(frozen.sources)] == frozen.sources:
+        given = given.model_copy(update={"sources": frozen.sources})
     lines = difflib.unified_diff(
         frozen.fixed_part().splitlines(),
         given.fixed_part().splitlines(),
@@ -279,60 +333,6 @@ def difference(frozen: Recipe, given: Recipe) -> str:
     return "\n".join(lines)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is written twice is an error."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
-                problem = f"the key {key.value!r} is written twice"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add((key.tag, key.value))
-        return node
-
-
-def _read_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number out of range
-        raise RecipeError(f"{where}: not YAML: {error}") from error
-    except RecursionError:
-        raise RecipeError(f"{where}: not YAML: nested too deeply") from None
-
-
-def _set(data: dict[str, Any], change: str) -> None:
-    path, equals, text = change.partition("=")
-    keys = path.split(".")
-    if not equals or not all(keys):
-        raise RecipeError(f"--set {change!r}: expected KEY.KEY=VALUE, for example policy.n=8")
-    value = _read_yaml(text, f"--set {change!r}")
-    place: Any = data
-    for key in keys[:-1]:
-        place = _child(place, key, change)
-    if isinstance(place, list):
-        place[_position(place, keys[-1], change)] = value
-    else:
-        place[keys[-1]] = value
-
-
-def _child(place: Any, key: str, change: str) -> Any:
-    if isinstance(place, list):
-        child = place[_position(place, key, change)]
-    else:
-        child = place.setdefault(key, {})
-    if not isinstance(child, (dict, list)):
-        raise RecipeError(f"--set {change!r}: {key!r} holds {child!r}, not a mapping")
-    return child
-
-
-def _position(place: list[Any], key: str, change: str) -> int:
-    if not key.isdecimal() or int(key) >= len(place):
-        raise RecipeError(f"--set {change!r}: {key!r} is no position in a list of {len(place)}")
-    return int(key)
-
-
 def _explain(error: pydantic.ValidationError) -> str:
     """Errors of a recipe, unknown keys with the known ones of their section."""
     kinds = ("extra_forbidden", "unexpected_keyword_argument")
@@ -341,9 +341,8 @@ def _explain(error: pydantic.ValidationError) -> str:
         return plugins.explain(error)
     *section, key = unknown[0]["loc"]
     model: Any = Recipe
-    for name in section:  # a position goes through a tuple to what it holds
-        model = get_args(model)[0] if isinstance(name, int) else model.model_fields[name].annotation
-    fields = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
-    known = ", ".join(name for name in fields if not name.startswith("_"))
+    for name in section:
+        model = keys.inside(model, str(name))
+    known = ", ".join(keys.hints(model))
     inside = f" in {'.'.join(map(str, section))}" if section else ""
     return f"unknown key {key!r}{inside}; known: {known}"

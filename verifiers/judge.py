@@ -42,6 +42,7 @@ class Verifier:
     agreement: int | None = None
     """Replies that must say the same; else the outcome is unsure. None: all of them."""
     temperature: float = 0.6
+    """Of the judge: its replies must be able to differ."""
     max_tokens: int = 2048
     """Longest reply, the judge's own reasoning included."""
     max_chars: int = 8000

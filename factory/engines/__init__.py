@@ -110,6 +110,9 @@ class Resources:
 class Engine(Protocol):
     """The contract of every file in this room: a dataclass `Engine` with these methods.
 
+    Options that say where and how fast, not what a rollout is, may differ between the commands on
+    one run: their names stand in a class variable `MAY_VARY` (dotted inside a mapping).
+
     One that goes on from `Request.prefix` and tells `Chunk.entropies` says so with a class variable
     `can_branch = True`.
     """

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from factory.engines import Chunk, EngineDead, EngineInfo, Request, RequestRefused, Resources
@@ -86,6 +86,14 @@ class _Reading:
 class Engine:
     """Any OpenAI-compatible chat server: vLLM, SGLang, llama.cpp, a hosted API."""
 
+    MAY_VARY: ClassVar[tuple[str, ...]] = (
+        "endpoints",
+        "api_key_env",
+        "slots",
+        "timeout_s",
+        "max_retries",
+        "stream",
+    )
     model: str
     """As the server names it."""
     endpoints: tuple[str, ...]

@@ -25,11 +25,13 @@ class Engine:
     """
 
     can_branch: ClassVar[bool] = True
+    MAY_VARY: ClassVar[tuple[str, ...]] = ("slots", "tokens_per_second", "fail_share", "die_after")
     script: str
     """JSONL file: {"prompt": last user turn, "completions": [text, ...]} a line."""
     default: str = "I do not know."
     """Written for a prompt that the script does not hold."""
     slots: int = 64
+    """Requests held at once."""
     tokens_per_second: float = 0.0
     """Per request; 0 writes without waiting."""
     fail_share: float = 0.0

