@@ -17,6 +17,7 @@ import re
 import sqlite3
 import tempfile
 import unicodedata
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -41,6 +42,10 @@ CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) WITHO
 _FORMATTING = frozenset(".,;?!$\"'`*_#\\")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DRESSED = re.compile(r"\$+([^$]+)\$+\.?|\\boxed\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\.?")
+_QUOTIENT = re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}")
+_RATIONAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|\d+/0*[1-9]\d*)")
+_MOST_DIGITS = 1000
 _OPERATOR = re.compile(r"[+/^=<>%|×÷±·√∑∏∫≤≥≠∈]|(?<![a-z])[-−]|(?<=[\d)])!|(?<=\b[a-z])!")  # noqa: RUF001
 
 
@@ -107,7 +112,7 @@ class Seen:
             return None
         earlier, where, answer = row
         same = f"same question as {where} (problem {earlier})"
-        if answer == _expected(problem):
+        if _value(answer) == _value(_expected(problem)):
             return Repeat("duplicate", same, earlier)
         wanted, got = _short(answer), _short(_expected(problem))
         return Repeat("conflicting_answer", f"{same}: {wanted} there, {got} here", earlier)
@@ -181,6 +186,18 @@ def _place(problem: Problem) -> str:
 def _expected(problem: Problem) -> str:
     """The answer, or what stands in for it."""
     return _canonical(problem.spec) if problem.answer is None else problem.answer.strip()
+
+
+def _value(answer: str) -> str | Fraction:
+    r"""By which answers are the same: `18.0`, `$18$` and `\boxed{\frac{36}{2}}` are 18.
+
+    Other texts must be equal but for their dressing: it takes a verifier to know more.
+    """
+    while dressed := _DRESSED.fullmatch(answer):
+        answer = (dressed[1] or dressed[2]).strip()
+    number = _QUOTIENT.sub(r"\1/\2", _THOUSANDS.sub("", answer))
+    short = len(number) <= _MOST_DIGITS  # Python reads no longer integers than 4,300 digits
+    return Fraction(number) if short and _RATIONAL.fullmatch(number) else answer
 
 
 def question(problem: Problem) -> str:

@@ -255,6 +255,28 @@ def test_a_repeated_question_is_set_aside():
     assert found[2].reason.endswith("'4' there, '5' here")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "rule"),
+    [
+        ("18", "18.0", "duplicate"),
+        ("18", "$18$.", "duplicate"),
+        (r"\boxed{\frac{1}{2}}", "0.5", "duplicate"),
+        ("1,000", "$$1000$$", "duplicate"),
+        (r"-\dfrac{3}{6}", "-1/2", "duplicate"),
+        (r"$\sqrt{2}$", r"\sqrt{2}", "duplicate"),
+        ("18", "18.1", "conflicting_answer"),
+        ("1/0", "0/1", "conflicting_answer"),
+        (r"\boxed{}", "0", "conflicting_answer"),
+        ("2", "$2$ or $3$", "conflicting_answer"),
+        ("a b", "ab", "conflicting_answer"),
+        ("9" * 5000, "8" * 5000, "conflicting_answer"),
+    ],
+)
+def test_one_value_in_two_forms_is_no_conflict(first, second, rule):
+    values = [{"prompt": "p", "answer": answer} for answer in (first, second)]
+    assert rules(*values) == ["", rule]
+
+
 def test_the_spec_stands_in_for_a_missing_answer():
     one, same, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2}
     values = [{"prompt": "p", "spec": spec} for spec in (one, same, other)]
