@@ -28,7 +28,7 @@ from verifiers._math_value import Match
 
 _PLAIN_DIGITS = 30
 _NO_ANSWER = re.compile(
-    r"(?:the )?(?:proofs?|not ?found|to prove|n/a|null|nan|tb[da]|todo|no answer|omitted"
+    r"(?:the )?(?:proofs?|not ?found|to prove|n/a|null|tb[da]|todo|no answer|omitted"
     r"|not (?:available|applicable|given)"
     r"|(?:see|refer to) (?:the )?(?:above|below|proofs?|solutions?|explanations?|text))",
     re.IGNORECASE,
