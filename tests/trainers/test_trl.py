@@ -14,7 +14,8 @@ from factory.configs.trainers import snippets
 from tests.trainers.conftest import PRM, STEPS, needs_prm, needs_trl
 
 BATCHES = ["--max_steps", str(STEPS), "--per_device_train_batch_size", "4", "--logging_steps", "1"]
-SHORT = [*BATCHES, "--report_to", "none", "--save_strategy", "no", "--use_cpu"]
+RATE = ["--learning_rate", "1e-3"]  # of a model so small; the default is for large ones
+SHORT = [*BATCHES, *RATE, "--report_to", "none", "--save_strategy", "no", "--use_cpu"]
 
 
 def losses(output: str) -> list[float]:
