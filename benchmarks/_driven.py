@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.driver import problems
+from benchmarks.driver import problems, verdict
 from factory import feed, recipe
 from factory.crew import Crew, CrewEvent, Happened, Joined, JudgedBatch, Left, Pair
 from factory.crew.replica import Ended, Progressed, ReplicaEvent
@@ -81,7 +81,7 @@ class _Cluster(World):
                 name = self._where.pop(event.key)
                 self._happened[name].append(Ended(self._rollout(event.key, event.num_tokens)))
             elif isinstance(event, ev.Judged):
-                verdicts.append(_verdict(event))
+                verdicts.append(verdict(event.key, event.outcome))
             elif isinstance(event, ev.ReplicaReady):
                 info = EngineInfo(model="none", slots=event.slots, can_continue=True)
                 told.append(Joined(event.replica, info))
@@ -160,20 +160,6 @@ def _corpus() -> str:
     words = ["".join(rng.choices(letters, k=rng.randint(1, 9))) for _ in range(20_000)]
     drawn = rng.choices(words, [1 / (n + 1) for n in range(len(words))], k=_CORPUS // 4)
     return " ".join(drawn)[:_CORPUS]
-
-
-def _verdict(event: ev.Judged) -> Verdict:
-    judged = event.outcome.judged
-    return Verdict(
-        problem_id=event.key.problem_id,
-        index=event.key.index,
-        outcome=event.outcome,
-        reward=float(event.outcome == "correct") if judged else None,
-        extracted="4",
-        detail="equal as integers",
-        verifier="math",
-        verifier_version="1",
-    )
 
 
 @dataclass(slots=True, kw_only=True)

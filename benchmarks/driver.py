@@ -111,15 +111,20 @@ class AtOnce(Crew):
         pass
 
     def verify(self, pairs: Sequence[Pair]) -> None:
-        self._events.append(JudgedBatch([_verdict(rollout) for _, rollout in pairs]))
+        self._events.append(JudgedBatch([judged(rollout) for _, rollout in pairs]))
 
 
-def _verdict(rollout: Rollout) -> Verdict:
+def judged(rollout: Rollout) -> Verdict:
+    return verdict(rollout.key, Outcome.CORRECT if rollout.index % 2 else Outcome.INCORRECT)
+
+
+def verdict(key: RolloutKey, outcome: Outcome) -> Verdict:
+    """One as the maths verifier gives it."""
     return Verdict(
-        problem_id=rollout.problem_id,
-        index=rollout.index,
-        outcome=Outcome.CORRECT if rollout.index % 2 else Outcome.INCORRECT,
-        reward=float(rollout.index % 2),
+        problem_id=key.problem_id,
+        index=key.index,
+        outcome=outcome,
+        reward=float(outcome is Outcome.CORRECT) if outcome.judged else None,
         extracted="4",
         detail="equal as integers",
         verifier="math",

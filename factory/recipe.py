@@ -240,20 +240,18 @@ class Recipe(Section):
 
     def to_yaml(self) -> str:
         """The resolved recipe, as it is frozen into the run and printed on the card."""
-        data = self.model_dump(mode="json")
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+        return _yaml(self.model_dump(mode="json"))
 
     def published(self) -> str:
         """The same as it is published: of paths on this machine, the names alone."""
-        data = public.settings(self.model_dump(mode="json"))
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+        return _yaml(public.settings(self.model_dump(mode="json")))
 
     def fixed_part(self) -> str:
         """What every command on the same ledger must agree on."""
         data = self.model_dump(mode="json", exclude=set(self.MAY_VARY))
         for option in self._engine_may_vary():
             _drop(data["engine"], option)
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+        return _yaml(data)
 
     def _engine_may_vary(self) -> tuple[str, ...]:
         """Options of the engine that say where and how fast, not what a rollout is."""
@@ -261,6 +259,10 @@ class Recipe(Section):
             return getattr(plugins.load("engine", self.engine.name), "MAY_VARY", ())
         except PluginError:  # an old run's engine may not be on this machine
             return ()
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _drop(options: dict[str, Any], dotted: str) -> None:

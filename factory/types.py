@@ -274,10 +274,14 @@ class Shard:
     sha256: str
 
 
+GIVEN_UP = ("refused", "set_aside")
+"""Rules of rejects that are no rows but problems, admitted and given up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
     """A row that became no problem, with the reason: malformed, a duplicate, a broken reference; or
-    a problem that was given up (rules `set_aside` and `refused`)."""
+    a problem that was given up (`GIVEN_UP`)."""
 
     source: str
     """The file, Hub id or generator."""

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from factory.ledger.references import reference
 from factory.scheduling.pool import Census, Sums
-from factory.types import Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
+from factory.types import GIVEN_UP, Outcome, Problem, Reject, Rollout, RolloutKey, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ def leads(record: Record) -> bool:
     Both are appended together, this one first; by itself it says something that did not happen.
     """
     if isinstance(record, Reject):
-        return record.rule in ("set_aside", "refused")
+        return record.rule in GIVEN_UP
     return isinstance(record, Audit)
 
 

@@ -13,12 +13,10 @@ import pyarrow.compute as pc
 from factory.ledger.ids import Ids, numbers
 from factory.ledger.records import Audit, Closed, Record, Reopened
 from factory.report.aborts import Found, told
-from factory.types import Outcome, Problem, Reject, Rollout, Verdict
+from factory.types import GIVEN_UP, Outcome, Problem, Reject, Rollout, Verdict
 
 _KEYS = ["kind", "outcome", "finish_reason", "replaces", "rule", "continued"]
 _REOPENED = ["rule", "source", "restarts", "num_tokens"]
-GIVEN_UP = ("refused", "set_aside")
-"""Rules of rejects that are no rows but problems, admitted and given up."""
 _COULD_NOT_TELL = pa.array([str(outcome) for outcome in Outcome if not outcome.judged])
 
 
